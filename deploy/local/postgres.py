@@ -244,15 +244,20 @@ class EmbeddedPostgres:
         pid = int(pid_file.read_text().split("\n", 1)[0])
         if self._works_here(pid):
             os.kill(pid, signal.SIGINT)
-            _wait_until_gone(pid, 20.0)
+            self._wait_until_idle(pid, 20.0)
             if self._works_here(pid):
                 os.kill(pid, signal.SIGKILL)
         self._wait_for_workers()
         if psutil.pid_exists(pid):
             pid_file.unlink(missing_ok=True)
 
+    def _wait_until_idle(self, pid: int, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._works_here(pid) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
     def _works_here(self, pid: int) -> bool:
-        """PostgreSQL processes have the cluster's folder as their working directory."""
+        """PostgreSQL processes have the cluster's folder as their working directory; one that has ended but is not yet reaped has none."""
         try:
             return Path(psutil.Process(pid).cwd()) == self._data.resolve()
         except (psutil.Error, OSError):
@@ -340,12 +345,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _wait_until_gone(pid: int, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        time.sleep(POLL_S)
 
 
 @contextmanager
