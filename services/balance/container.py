@@ -1,0 +1,60 @@
+"""Puts the balance service together. Used by __main__ and by tests only."""
+
+from __future__ import annotations
+
+from dependency_injector import containers, providers
+from galen.balance.v1 import balance_service_pb2, balance_service_pb2_grpc, error_reason_pb2
+from prometheus_client import CollectorRegistry
+
+from services.balance.adapters.postgres.accounts import PostgresAccounts
+from services.balance.adapters.postgres.ledger import PostgresLedger
+from services.balance.adapters.postgres.statements import PostgresStatements
+from services.balance.adapters.postgres.tables import SCHEMA
+from services.balance.application.open_account import OpenAccount
+from services.balance.application.post_points import PostPoints
+from services.balance.application.read_statement import ReadStatement
+from services.balance.entrypoints.grpc.servicer import BalanceServicer
+from services.balance.settings import BalanceSettings
+from shared.grpc.identity import make_verifier
+from shared.grpc.page_tokens import PageTokens
+from shared.grpc.runtime import ServiceParts
+from shared.postgres.conninfo import service_conninfo
+from shared.postgres.errors import translate_postgres_error
+from shared.postgres.pool import Pool, check_pool, make_pool
+from shared.rate_limit import KeyedLimiter
+
+
+class BalanceContainer(containers.DeclarativeContainer):
+    settings = providers.Dependency(instance_of=BalanceSettings)
+    registry = providers.Singleton(CollectorRegistry)
+    conninfo = providers.Callable(service_conninfo, settings.provided.database_uri, schema=SCHEMA, role=settings.provided.database_role)
+    pool = providers.Singleton(make_pool, conninfo, size_min=2, size_max=settings.provided.database_connections_max)
+    refusals = providers.Singleton(KeyedLimiter, burst=settings.provided.refusals_burst, per_second=settings.provided.refusals_per_second)
+    accounts = providers.Singleton(OpenAccount, providers.Singleton(PostgresAccounts, pool))
+    points = providers.Singleton(PostPoints, providers.Singleton(PostgresLedger, pool), refusals)
+    statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool))
+    page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
+    servicer = providers.Singleton(BalanceServicer, accounts, points, statement, page_tokens)
+    verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)
+
+
+def service_parts(container: BalanceContainer) -> ServiceParts:
+    """Returns what the kit runs."""
+    settings: BalanceSettings = container.settings()
+    pool: Pool = container.pool()
+    servicer = container.servicer()
+    return ServiceParts(
+        name="balance",
+        grpc_address=settings.grpc_address,
+        metrics_address=settings.metrics_address,
+        drain_s=settings.drain_s,
+        calls_max=settings.calls_max,
+        services=[balance_service_pb2.DESCRIPTOR.services_by_name["BalanceService"]],
+        servicers=[lambda server: balance_service_pb2_grpc.add_BalanceServiceServicer_to_server(servicer, server)],
+        reasons=[error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]],
+        verifier=container.verifier(),
+        translate=translate_postgres_error,
+        check_database=lambda: check_pool(pool),
+        registry=container.registry(),
+        resources=[pool],
+    )

@@ -1,0 +1,35 @@
+"""Resource names: `programs/{program}/accounts/{account}` and what hangs below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+PROGRAMS = frozenset({"main"})
+_NAMESPACE = UUID("6f1c2b0e-7d57-5a53-9f5e-3f0a3a0f6a11")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountName:
+    """An account: a customer's id in a programme."""
+
+    program: str
+    account_id: str
+
+    @classmethod
+    def parse(cls, name: str) -> AccountName:
+        """Reads `programs/{program}/accounts/{account}`, with or without something below it; the form was validated before."""
+        _, program, _, account_id, *_ = name.split("/")
+        return cls(program, account_id)
+
+    def __str__(self) -> str:
+        return f"programs/{self.program}/accounts/{self.account_id}"
+
+    @property
+    def key(self) -> UUID:
+        """The account's key in every table: a UUIDv5 of its name, so that nobody has to look it up."""
+        return uuid5(_NAMESPACE, str(self))
+
+
+def operation_name(account: AccountName, version: int) -> str:
+    return f"{account}/operations/{version}"

@@ -1,0 +1,65 @@
+"""Between the contract's messages and the domain."""
+
+from __future__ import annotations
+
+from galen.balance.v1 import account_pb2, balance_service_pb2, error_reason_pb2, operation_pb2
+
+from services.balance.application.ports import StatementFilter
+from services.balance.domain.ledger import Account, Kind, Operation, Refusal
+from services.balance.domain.names import AccountName, operation_name
+from shared.grpc.page_tokens import page_size
+from shared.grpc.timestamps import timestamp
+
+APPLIED = operation_pb2.OPERATION_STATE_APPLIED
+REFUSED = operation_pb2.OPERATION_STATE_REFUSED
+
+
+def account_message(account: Account) -> account_pb2.Account:
+    return account_pb2.Account(
+        name=str(account.name),
+        posted=account.posted,
+        held=account.held,
+        available=account.available,
+        pending=account.pending,
+        lifetime_earned=account.lifetime_earned,
+        lifetime_spent=account.lifetime_spent,
+        debt=account.debt,
+        version=account.version,
+        etag=f'"{account.version}"',
+        create_time=timestamp(account.created_at),
+        update_time=timestamp(account.updated_at),
+    )
+
+
+def operation_message(operation: Operation) -> operation_pb2.Operation:
+    return operation_pb2.Operation(
+        name=operation_name(operation.account, operation.version),
+        kind=operation_pb2.OperationKind.ValueType(operation.kind),
+        state=APPLIED if operation.refusal is None else REFUSED,
+        amount=operation.amount,
+        requested_amount=operation.requested_amount,
+        debit_book=operation_pb2.Book.ValueType(operation.debit_book),
+        credit_book=operation_pb2.Book.ValueType(operation.credit_book),
+        balance_after=operation.posted_after,
+        held_after=operation.held_after,
+        version=operation.version,
+        reference=operation.reference,
+        request_id=str(operation.request_id),
+        actor=operation.actor,
+        create_time=timestamp(operation.created_at),
+        refusal_reason=_reason(operation.refusal),
+    )
+
+
+def statement_filter(request: balance_service_pb2.ListOperationsRequest, position: list[int] | None) -> StatementFilter:
+    return StatementFilter(
+        account=AccountName.parse(request.parent),
+        kinds=[Kind(kind) for kind in request.kinds],
+        include_refused=request.include_refused,
+        before_version=position[0] if position else None,
+        limit=page_size(request.page_size),
+    )
+
+
+def _reason(refusal: Refusal | None) -> error_reason_pb2.ErrorReason.ValueType:
+    return error_reason_pb2.ErrorReason.ValueType(refusal or 0)

@@ -1,0 +1,16 @@
+"""What `migrate` needs to know of this service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.balance.adapters.postgres.tables import SCHEMA, metadata
+from shared.postgres.migrations import ServiceSchema
+
+# Operations are never changed and never dropped: the service's role can't do either.
+schema = ServiceSchema(
+    name=SCHEMA,
+    metadata=metadata,
+    scripts=Path(__file__).parent,
+    privileges={"account": ("select", "insert", "update"), "operation": ("select", "insert"), "schema_version": ("select",)},
+)

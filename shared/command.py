@@ -1,0 +1,42 @@
+"""The command line of a service: `python -m services.<name> COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from shared.observability.logging import configure_logging
+from shared.settings import CommonSettings, load_settings
+
+S = TypeVar("S", bound=CommonSettings)
+
+
+def run_command(
+    service: str, settings: type[S], commands: Mapping[str, Callable[[S], None]], *, migrate: Callable[[], None] | None = None
+) -> int:
+    """Runs the command that the process was started with.
+
+    `commands` get the service's settings, read from the environment; `migrate` needs a database and nothing else of them.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m services.{service}", epilog=_settings_help(settings))
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("command", choices=[*commands, *(["migrate"] if migrate else [])])
+    command = parser.parse_args().command
+    if command == "migrate" and migrate:
+        migrate()
+        return 0
+    loaded = load_settings(settings)
+    configure_logging(service, output=loaded.log_format, level=loaded.log_level)
+    commands[command](loaded)
+    return 0
+
+
+def _settings_help(settings: type[CommonSettings]) -> str:
+    fields = settings.model_fields.items()
+    lines = (f"  {name.upper():26} {field.description} ({_default(field.is_required(), field.default)})" for name, field in fields)
+    return "environment:\n" + "\n".join(lines)
+
+
+def _default(required: bool, default: object) -> str:
+    return "required" if required else f"default: {default}"

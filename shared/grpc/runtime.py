@@ -1,0 +1,156 @@
+"""Runs a gRPC service from its parts: opens things in order, serves, and on SIGTERM or SIGINT closes them in the order that loses nothing.
+
+Drain: not ready -> wait, so that callers notice -> stop accepting, let calls end -> wait for writes that go on -> stop background work
+-> close the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import structlog
+import uvloop
+from google.protobuf.descriptor import EnumDescriptor, ServiceDescriptor
+from grpc_health.v1 import health
+from prometheus_client import CollectorRegistry
+
+from shared.auth.tokens import TokenVerifier
+from shared.grpc.contract import read_contracts
+from shared.grpc.errors import ErrorCatalogue
+from shared.grpc.health import CheckDatabase, Health
+from shared.grpc.in_flight import InFlight
+from shared.grpc.interceptor import ContractInterceptor, Translate
+from shared.grpc.server import AddServicer, make_server
+from shared.observability.metrics import RpcMetrics
+from shared.observability.probes import ProbeServer
+
+log = structlog.get_logger()
+
+STOP_GRACE_S = 20.0
+# Work beside the calls: a poller, a job worker. It runs until it is cancelled, and cleans up then.
+Background = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceParts:
+    """What makes a service: its contracts and servicers, what they need opened, and what runs beside them."""
+
+    name: str
+    grpc_address: str
+    metrics_address: str
+    drain_s: float
+    calls_max: int
+    services: Sequence[ServiceDescriptor]
+    servicers: Sequence[AddServicer]
+    reasons: Sequence[EnumDescriptor]
+    verifier: TokenVerifier
+    translate: Translate
+    check_database: CheckDatabase
+    registry: CollectorRegistry
+    # Opened in this order before serving, closed in reverse after everything has ended.
+    resources: Sequence[AbstractAsyncContextManager[Any]] = ()
+    background: Sequence[Background] = ()
+
+
+@dataclass(slots=True)
+class RunningService:
+    """A service that serves. `port` is the one that was bound."""
+
+    server: grpc.aio.Server
+    health: Health
+    in_flight: InFlight
+    port: int
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+def serve(parts: ServiceParts) -> None:
+    """Runs the service until SIGTERM or SIGINT, on one uvloop loop. Blocks."""
+    uvloop.run(_serve_until_signal(parts))
+
+
+async def _serve_until_signal(parts: ServiceParts) -> None:
+    stop = stop_on_signals()
+    async with running(parts) as service:
+        ended = asyncio.create_task(_first_end(service.tasks))
+        await asyncio.wait([asyncio.create_task(stop.wait()), ended], return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            raise SystemExit(f"{parts.name}: background work ended: {ended.result()!r}")
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Returns an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _first_end(tasks: Iterable[asyncio.Task[None]]) -> BaseException | None:
+    """Waits until one of the tasks ends, which none should; returns what it died of."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    return next(iter(done)).exception()
+
+
+@asynccontextmanager
+async def running(parts: ServiceParts) -> AsyncIterator[RunningService]:
+    """Serves inside the block; drains at its end."""
+    async with AsyncExitStack() as stack:
+        for resource in parts.resources:
+            await stack.enter_async_context(resource)
+        service = await _start(parts, stack)
+        log.info("serving", grpc=f"{parts.grpc_address.rpartition(':')[0]}:{service.port}", metrics=parts.metrics_address)
+        try:
+            yield service
+        finally:
+            await _drain(parts, service)
+
+
+async def _start(parts: ServiceParts, stack: AsyncExitStack) -> RunningService:
+    metrics = RpcMetrics(parts.registry)
+    in_flight = InFlight(parts.calls_max, metrics.in_flight.set)
+    interceptor = ContractInterceptor(
+        contracts=read_contracts(parts.services),
+        verifier=parts.verifier,
+        catalogue=ErrorCatalogue(parts.reasons),
+        in_flight=in_flight,
+        metrics=metrics,
+        translate=parts.translate,
+    )
+    servicer = health.aio.HealthServicer()
+    state = Health(servicer, [service.full_name for service in parts.services], parts.check_database)
+    server = make_server(parts.services, parts.servicers, interceptor, servicer)
+    port = server.add_insecure_port(parts.grpc_address)
+    probes = ProbeServer(parts.metrics_address, parts.registry, lambda: state.ready)
+    await server.start()
+    await probes.start()
+    stack.push_async_callback(probes.stop)
+    tasks = [asyncio.create_task(work()) for work in (state.watch, *parts.background)]
+    return RunningService(server, state, in_flight, port, tasks)
+
+
+async def _drain(parts: ServiceParts, service: RunningService) -> None:
+    await service.health.drain()
+    await asyncio.sleep(parts.drain_s)
+    await service.server.stop(STOP_GRACE_S)
+    idle = await service.in_flight.wait_idle(STOP_GRACE_S)
+    for task in service.tasks:
+        task.cancel()
+    for task in service.tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await _ended(task)
+    log.info("drained", all_calls_ended=idle, in_flight=service.in_flight.count)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    try:
+        await task
+    except Exception as error:  # noqa: BLE001  one part's failure must not keep the others from being closed
+        log.error("background work failed", error=repr(error))

@@ -1,0 +1,41 @@
+"""The one builder of gRPC servers: the only place where server options are set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+# Connections end after a while so that clients resolve again and find new replicas (grpc/grpc#12295).
+OPTIONS = (
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+    ("grpc.max_connection_idle_ms", 900_000),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    ("grpc.max_receive_message_length", 1 << 20),
+    ("grpc.max_metadata_size", 16 << 10),
+    # A second server on the port is a mistake that must be seen.
+    ("grpc.so_reuseport", 0),
+)
+
+AddServicer = Callable[[grpc.aio.Server], None]
+
+
+def make_server(
+    services: Iterable[ServiceDescriptor],
+    servicers: Sequence[AddServicer],
+    interceptor: grpc.aio.ServerInterceptor,
+    health_servicer: health.aio.HealthServicer,
+) -> grpc.aio.Server:
+    """Returns a server, not started, with the servicers, health and reflection."""
+    server = grpc.aio.server(interceptors=[interceptor], options=OPTIONS)
+    for add in servicers:
+        add(server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    names = [service.full_name for service in services]
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    return server

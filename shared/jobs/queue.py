@@ -1,0 +1,164 @@
+"""Background work of a service: jobs in its own schema, enqueued in the transaction of what they follow from (procrastinate).
+
+A job is one repeatable step: it may run twice, after a crash or a lost answer, so its effect on others carries a key derived from its
+subject. Job ids and NOTIFY channels are shared by all schemas of a database, so each service has a queue of its own name, its workers
+listen to that one only, and nothing is ever aborted by id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import structlog
+from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate.jobs import Job
+from prometheus_client import CollectorRegistry, Gauge
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.observability.metrics import TaskMetrics
+from shared.observability.tracing import start_span
+
+log = structlog.get_logger()
+
+HEARTBEAT_S = 2.0
+# A worker that was silent this long is dead, and its jobs are taken up by others.
+DEAD_AFTER_S = 10.0
+RESCUE_EVERY_S = 3.0
+RESTART_AFTER_S = 1.0
+BACK_OFF_MAX_S = 300.0
+CONNECTIONS_MAX = 3
+
+Step = Callable[..., Awaitable[None]]
+
+
+class ParkJob(Exception):
+    """Raised by a step that no repetition can help: the job is kept as failed, for people to look at."""
+
+
+class BackOff(BaseRetryStrategy):
+    """Exponential with full jitter, up to five minutes; after `attempts_max` failures the job is parked, None means never."""
+
+    def __init__(self, attempts_max: int | None) -> None:
+        self.attempts_max = attempts_max
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if isinstance(exception, ParkJob) or (self.attempts_max is not None and job.attempts + 1 >= self.attempts_max):
+            return None
+        ceiling_s = min(BACK_OFF_MAX_S, 0.5 * 2.0 ** min(job.attempts, 20))
+        delay = timedelta(seconds=random.uniform(0.1, ceiling_s))  # noqa: S311
+        return RetryDecision(retry_at=datetime.now(UTC) + delay)
+
+
+class JobQueue:
+    """The jobs of one service."""
+
+    def __init__(self, name: str, conninfo: str, registry: CollectorRegistry, *, concurrency: int = 8, listen: bool = True) -> None:
+        self._name = name
+        self._concurrency = concurrency
+        self._listen = listen
+        self._metrics = TaskMetrics(registry)
+        self._parked = Gauge("jobs_parked", "Jobs that failed for good and wait for people.", registry=registry)
+        self._oldest = Gauge("jobs_oldest_waiting_seconds", "Age of the oldest job that should have run by now.", registry=registry)
+        self._app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=CONNECTIONS_MAX))
+
+    def register(self, name: str, step: Step, *, attempts_max: int | None) -> None:
+        """Names a step. A failed one is repeated with back-off; after `attempts_max` failures it is parked, None means never."""
+        self._app.task(name=name, queue=self._name, retry=BackOff(attempts_max))(self._observed(name, step))
+
+    async def enqueue(self, connection: AsyncConnection, name: str, **arguments: Any) -> None:
+        """Adds a job in the connection's transaction: it exists if and only if that commits."""
+        raw = await connection.get_raw_connection()
+        driver = raw.driver_connection
+        assert isinstance(driver, psycopg.AsyncConnection)
+        await self.enqueue_on(driver, name, **arguments)
+
+    async def enqueue_on(self, connection: psycopg.AsyncConnection[Any], name: str, **arguments: Any) -> None:
+        """The same for a plain psycopg connection."""
+        await self._app.configure_task(name, queue=self._name, connection=connection).defer_async(**arguments)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[JobQueue]:
+        """Connects for the length of the block."""
+        async with self._app.open_async():
+            yield self
+
+    async def work(self) -> None:
+        """Runs jobs until cancelled; jobs that are running then are ended first. Outlives failures of the database."""
+        rescuing = asyncio.create_task(self._rescue())
+        try:
+            while True:
+                try:
+                    await self._run_worker()
+                except Exception as error:  # noqa: BLE001  whatever stopped the worker, jobs must go on
+                    log.warning("job worker stopped, starting again", error=repr(error))
+                await asyncio.sleep(RESTART_AFTER_S)
+        finally:
+            rescuing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await rescuing
+
+    async def _run_worker(self) -> None:
+        await self._app.run_worker_async(
+            queues=[self._name],
+            name=self._name,
+            concurrency=self._concurrency,
+            fetch_job_polling_interval=1.0,
+            shutdown_graceful_timeout=15.0,
+            listen_notify=self._listen,
+            delete_jobs="successful",
+            install_signal_handlers=False,
+            update_heartbeat_interval=HEARTBEAT_S,
+            stalled_worker_timeout=DEAD_AFTER_S,
+        )
+
+    def _observed(self, name: str, step: Step) -> Step:
+        async def run(**arguments: Any) -> None:
+            start_span(None)
+            began, outcome, error = time.perf_counter(), "failed", None
+            try:
+                await step(**arguments)
+                outcome = "done"
+            except Exception as raised:
+                error = repr(raised)
+                raise
+            finally:
+                took_s = time.perf_counter() - began
+                self._metrics.duration.labels(name, outcome).observe(took_s)
+                log.info("job", job=name, outcome=outcome, ms=round(took_s * 1000, 2), error=error, **arguments)
+
+        return run
+
+    async def _rescue(self) -> None:
+        """Takes up the jobs of dead workers, and measures what waits."""
+        while True:
+            try:
+                await self._retry_stalled()
+                await self._measure()
+            except Exception as error:  # noqa: BLE001  the database may be away; the next round tries again
+                log.warning("stalled jobs could not be looked for", error=repr(error))
+            await asyncio.sleep(RESCUE_EVERY_S)
+
+    async def _retry_stalled(self) -> None:
+        manager = self._app.job_manager
+        await manager.prune_stalled_workers(DEAD_AFTER_S)
+        for job in await manager.get_stalled_jobs(queue=self._name, seconds_since_heartbeat=DEAD_AFTER_S):
+            log.warning("a worker died in a job, taking it up", job=job.task_name, job_id=job.id)
+            await manager.retry_job(job)
+
+    async def _measure(self) -> None:
+        row = await self._app.connector.execute_query_one_async(
+            """select count(*) filter (where status = 'failed') as parked,
+                      coalesce(extract(epoch from max(now() - coalesce(scheduled_at, now())) filter (where status = 'todo')), 0) as oldest
+               from procrastinate_jobs where queue_name = %(queue)s""",
+            queue=self._name,
+        )
+        self._parked.set(row["parked"])
+        self._oldest.set(max(0.0, float(row["oldest"])))

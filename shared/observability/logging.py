@@ -1,0 +1,66 @@
+"""Structured logs on stdout: readable on a terminal, JSON otherwise; configured once, before the first gRPC object exists.
+
+(Changing logging while gRPC runs can dead-lock it: grpc/grpc#43421.)
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from shared.observability.tracing import current_span, trace_id_text
+
+SECRET_WORDS = ("password", "token", "secret", "authorization", "private_key")
+
+
+def configure_logging(service: str, *, output: str, level: str) -> None:
+    """Sends every log line of the process, ours and the libraries', through one format. `output` is auto, console or json."""
+    readable = output == "console" or (output == "auto" and sys.stdout.isatty())
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_origin(service, readable=readable),
+        _redact,
+        structlog.processors.format_exc_info,
+    ]
+    renderer = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=30) if readable else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    _adopt_libraries(shared, renderer)
+
+
+def _adopt_libraries(shared: list[Any], renderer: Any) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=final, foreign_pre_chain=shared))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def _add_origin(service: str, *, readable: bool) -> Any:
+    def add(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        span = current_span.get()
+        if span is not None:
+            event.setdefault("trace_id", trace_id_text(span))
+        if not readable:
+            event["service"] = service
+        return event
+
+    return add
+
+
+def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in event:
+        if any(word in key.lower() for word in SECRET_WORDS):
+            event[key] = "[redacted]"
+    return event

@@ -1,0 +1,38 @@
+"""Connections for SQLAlchemy Core, over the same driver as hand-written SQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared.postgres.pool import WAIT_LIMIT_S
+
+
+def make_engine(conninfo: str, *, size_max: int) -> AsyncEngine:
+    """Returns a SQLAlchemy engine over psycopg; it connects when first used. READ COMMITTED."""
+
+    async def connect() -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(conninfo)
+
+    return create_async_engine(
+        "postgresql+psycopg://", async_creator=connect, pool_size=size_max, max_overflow=0, pool_timeout=WAIT_LIMIT_S
+    )
+
+
+@asynccontextmanager
+async def disposing(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    """Closes the engine's connections at the end of the block."""
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def check_engine(engine: AsyncEngine) -> None:
+    """Raises if the database does not answer."""
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("select 1")

@@ -1,0 +1,62 @@
+"""One PostgreSQL server for the whole run, started by the process that distributes the tests; a database of its own for each worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from deploy.local.postgres import temporary_postgres
+from deploy.local.postgres_binaries import find_binaries
+from shared.testing.databases import fresh_database
+from shared.testing.identities import Identities, make_identities
+
+SERVER = pytest.StashKey[str]()
+STARTED = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        config.stash[SERVER] = workerinput["postgres_server_uri"]
+    elif not config.option.collectonly:
+        config.stash[STARTED] = started = ExitStack()
+        binaries = Path(os.environ["PG_BIN"]) if os.environ.get("PG_BIN") else find_binaries()
+        config.stash[SERVER] = started.enter_context(temporary_postgres(binaries, max_connections=300)).dsn()
+
+
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["postgres_server_uri"] = node.config.stash[SERVER]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if STARTED in config.stash:
+        config.stash[STARTED].close()
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def postgres_server_uri(request: pytest.FixtureRequest) -> str:
+    """A login of the run's server that may make databases and roles."""
+    return request.config.stash[SERVER]
+
+
+@pytest.fixture(scope="session")
+def database_uri(postgres_server_uri: str) -> Iterator[str]:
+    """This worker's database; each service's fixtures make its schema in it once."""
+    with fresh_database(postgres_server_uri) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
+    return make_identities(tmp_path_factory.mktemp("keys"))
