@@ -1,0 +1,118 @@
+"""Settings of the simulator: flags, else environment variables, else defaults."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from deploy.local.accrual_sim.control import DELAY_S_MAX, RATE_LIMIT_MAX
+from deploy.local.accrual_sim.simulator import Behaviour
+
+DEFAULT_ADDRESS = "127.0.0.1:8090"
+LOG_FORMATS = ("auto", "console", "json")
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the process is told at its start."""
+
+    host: str
+    port: int
+    database_uri: str | None = field(repr=False)
+    behaviour: Behaviour
+    log_format: str
+
+
+def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) -> Settings:
+    """Reads flags (those of the process if None) and environment; a variable that is empty counts as not set.
+
+    Ends the process with status 2 and a line on stderr if a value is wrong.
+    """
+    parser = _parser()
+    given = parser.parse_args(argv)
+
+    def chosen(flag: str | None, variable: str, default: str, kind: Callable[[str], T]) -> T:
+        try:
+            return kind(flag if flag is not None else environment.get(variable) or default)
+        except ValueError as error:
+            parser.error(f"{variable}: {error}")
+
+    host, port = chosen(given.address, "RUN_ADDRESS", DEFAULT_ADDRESS, _host_and_port)
+    return Settings(
+        host=host,
+        port=port,
+        database_uri=chosen(given.database_uri, "DATABASE_URI", "", _database_uri),
+        behaviour=Behaviour(
+            calculation_delay_s=chosen(given.calculation_delay, "ACCRUAL_SIM_CALCULATION_DELAY_S", "1", _delay),
+            rate_limit_per_minute=chosen(given.rate_limit, "ACCRUAL_SIM_RATE_LIMIT", "6000", _rate_limit),
+            auto_register=chosen(given.auto_register, "ACCRUAL_SIM_AUTO", "false", _flag),
+        ),
+        log_format=chosen(None, "LOG_FORMAT", "auto", _log_format),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="galen accrual-sim",
+        description="A simulated accrual system. A flag wins over its environment variable. LOG_FORMAT is auto, console or json.",
+    )
+    parser.add_argument("-a", "--address", metavar="HOST:PORT", help=f"where to listen (RUN_ADDRESS, default {DEFAULT_ADDRESS})")
+    parser.add_argument(
+        "-d", "--database-uri", metavar="URI", help="PostgreSQL to keep goods and orders in (DATABASE_URI, default: memory)"
+    )
+    parser.add_argument(
+        "--calculation-delay", metavar="SECONDS", help="from taking an order to its result (ACCRUAL_SIM_CALCULATION_DELAY_S, default 1)"
+    )
+    parser.add_argument(
+        "--rate-limit", metavar="N", help="questions about orders allowed per minute (ACCRUAL_SIM_RATE_LIMIT, default 6000)"
+    )
+    automatic = "register orders that nobody registered when they are asked for (ACCRUAL_SIM_AUTO, default false)"
+    parser.add_argument("--auto-register", action="store_const", const="true", help=automatic)
+    parser.add_argument("--no-auto-register", action="store_const", const="false", dest="auto_register", help="do not")
+    return parser
+
+
+def _host_and_port(value: str) -> tuple[str, int]:
+    """`:8090` means the loopback address: who wants the simulator, control endpoint included, open to the network says 0.0.0.0."""
+    host, _, port = value.removeprefix("http://").rstrip("/").rpartition(":")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ValueError("must be host:port")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _database_uri(value: str) -> str | None:
+    if value and not value.startswith(("postgres://", "postgresql://")):
+        raise ValueError("must begin with postgres:// or postgresql://")
+    return value or None
+
+
+def _delay(value: str) -> float:
+    delay_s = float(value)
+    if not 0 <= delay_s <= DELAY_S_MAX:
+        raise ValueError(f"must be 0 to {DELAY_S_MAX:g} seconds")
+    return delay_s
+
+
+def _rate_limit(value: str) -> int:
+    limit = int(value)
+    if not 1 <= limit <= RATE_LIMIT_MAX:
+        raise ValueError(f"must be 1 to {RATE_LIMIT_MAX}")
+    return limit
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in _TRUE | _FALSE:
+        raise ValueError("must be true or false")
+    return value.lower() in _TRUE
+
+
+def _log_format(value: str) -> str:
+    if value not in LOG_FORMATS:
+        raise ValueError(f"must be one of {', '.join(LOG_FORMATS)}")
+    return value
