@@ -7,8 +7,12 @@ import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.local.state_folder import StateFolder, default_state
+
+if TYPE_CHECKING:
+    from deploy.local.stack import Options
 
 ROLES = ("customer", "staff", "pharmacist", "admin")
 LIFETIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -65,21 +69,31 @@ def _add_token(token: argparse.ArgumentParser) -> None:
 
 
 def _up(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    from deploy.local.stack import DEFAULT_EDGE, Options, up  # noqa: PLC0415
+    from deploy.local.stack import up  # noqa: PLC0415
+
+    return up(_options(given, parser))
+
+
+def options_of(arguments: Sequence[str]) -> "Options":
+    """What `galen up` with these arguments and this environment is asked to do."""
+    parser = _parser()
+    return _options(parser.parse_args(["up", *arguments]), parser)
+
+
+def _options(given: argparse.Namespace, parser: argparse.ArgumentParser) -> "Options":
+    from deploy.local.stack import DEFAULT_EDGE, Options  # noqa: PLC0415
     from deploy.local.topology import port_names  # noqa: PLC0415
 
-    return up(
-        Options(
-            state=_state(given.state),
-            edge=_chosen(given.address, "RUN_ADDRESS") or DEFAULT_EDGE,
-            database_uri=_chosen(given.database_uri, "DATABASE_URI"),
-            accrual_system=_chosen(given.accrual_system, "ACCRUAL_SYSTEM_ADDRESS"),
-            ports=_ports(given.port, port_names(), parser),
-            overrides=tuple(given.set),
-            pg_bin=_chosen(given.pg_bin, "PG_BIN"),
-            log_format=_chosen(given.log_format, "LOG_FORMAT") or "auto",
-            log_level=_chosen(given.log_level, "LOG_LEVEL") or "info",
-        )
+    return Options(
+        state=_state(given.state),
+        edge=_chosen(given.address, "RUN_ADDRESS") or DEFAULT_EDGE,
+        database_uri=_chosen(given.database_uri, "DATABASE_URI"),
+        accrual_system=_chosen(given.accrual_system, "ACCRUAL_SYSTEM_ADDRESS"),
+        ports=_ports(given.port, port_names(), parser),
+        overrides=tuple(given.set),
+        pg_bin=_chosen(given.pg_bin, "PG_BIN"),
+        log_format=_chosen(given.log_format, "LOG_FORMAT") or "auto",
+        log_level=_chosen(given.log_level, "LOG_LEVEL") or "info",
     )
 
 

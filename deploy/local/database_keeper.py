@@ -45,6 +45,7 @@ class DatabaseKeeper:
             self._starting = asyncio.create_task(asyncio.to_thread(self._server.start))
             try:
                 await asyncio.shield(self._starting)
+                self._log.say("PostgreSQL is running again")
             except PostgresUnusable as error:
                 self._log.say(str(error))
                 await asyncio.sleep(RETRY_S)
