@@ -11,11 +11,19 @@ from typing import Any
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from deploy.local.postgres import temporary_postgres
 from deploy.local.postgres_binaries import find_binaries
 from shared.testing.databases import fresh_database
 from shared.testing.identities import Identities, make_identities
+
+# The machines are shared and noisy: no example fails for being slow.
+settings.register_profile("galen", deadline=None, print_blob=True)
+settings.load_profile("galen")
+
+# Servers that the tests of other services need too.
+pytest_plugins = ["tests.balance_fixtures"]
 
 SERVER = pytest.StashKey[str]()
 STARTED = pytest.StashKey[ExitStack]()

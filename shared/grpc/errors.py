@@ -20,11 +20,12 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from shared.errors import GalenError
+from shared.errors import FieldViolation, GalenError
 
 PREFIX = "ERROR_REASON_"
 VIOLATIONS_MAX = 20
-TEXT_MAX = 200
+TEXT_BYTES_MAX = 200
+VIOLATIONS_BYTES_MAX = 2_500
 PLATFORM_REASONS = error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]
 
 
@@ -50,7 +51,7 @@ class ErrorCatalogue:
         """Returns the status that a caller gets. Raises KeyError if no contract knows the reason."""
         rule = self._rules[error.domain, error.reason]
         return status_pb2.Status(
-            code=rule.code, message=error.message[:TEXT_MAX], details=[_packed(detail) for detail in _details(error, rule)]
+            code=rule.code, message=_clipped(error.message), details=[_packed(detail) for detail in _details(error, rule)]
         )
 
 
@@ -68,24 +69,33 @@ def _rules(enum: EnumDescriptor) -> Iterable[tuple[tuple[str, str], ErrorRule]]:
 
 
 def _details(error: GalenError, rule: ErrorRule) -> Iterable[Message]:
-    metadata = {key: value[:TEXT_MAX] for key, value in error.metadata.items()}
+    metadata = {key: _clipped(value) for key, value in error.metadata.items()}
     yield error_details_pb2.ErrorInfo(reason=error.reason, domain=error.domain, metadata=metadata)
     if error.violations:
-        yield error_details_pb2.BadRequest(
-            field_violations=[
-                error_details_pb2.BadRequest.FieldViolation(field=violation.field[:TEXT_MAX], description=violation.description[:TEXT_MAX])
-                for violation in error.violations[:VIOLATIONS_MAX]
-            ]
-        )
+        yield _bad_request(error.violations)
     if rule.code == code_pb2.FAILED_PRECONDITION:
         failure = error_details_pb2.PreconditionFailure.Violation(
-            type=error.reason, subject=error.domain, description=error.message[:TEXT_MAX]
+            type=error.reason, subject=error.domain, description=_clipped(error.message)
         )
         yield error_details_pb2.PreconditionFailure(violations=[failure])
     if error.retry_after_s is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(max(1, round(error.retry_after_s * 1000)))
         yield error_details_pb2.RetryInfo(retry_delay=delay)
+
+
+def _bad_request(violations: Iterable[FieldViolation]) -> error_details_pb2.BadRequest:
+    """Lists as many violations as fit; those beyond will show when these are mended."""
+    request = error_details_pb2.BadRequest()
+    for violation in violations:
+        request.field_violations.add(field=_clipped(violation.field), description=_clipped(violation.description))
+        if len(request.field_violations) == VIOLATIONS_MAX or request.ByteSize() > VIOLATIONS_BYTES_MAX:
+            break
+    return request
+
+
+def _clipped(text: str) -> str:
+    return text.encode(errors="replace")[:TEXT_BYTES_MAX].decode(errors="ignore")
 
 
 def _packed(detail: Message) -> any_pb2.Any:

@@ -1,3 +1,5 @@
+"""The balance service on a real server and a real PostgreSQL, for every test that needs it."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
