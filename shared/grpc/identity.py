@@ -17,5 +17,5 @@ def make_verifier(jwks_file: Path | None, customers_address: str | None) -> Toke
     sources: list[KeySource] = [FileKeys(jwks_file)] if jwks_file else []
     if customers_address:
         services = auth_service_pb2.DESCRIPTOR.services_by_name.values()
-        sources.append(RemoteKeys(make_channel(customers_address, services, credentials=lambda: None)))
+        sources.append(RemoteKeys(lambda: make_channel(customers_address, services, credentials=lambda: None)))
     return TokenVerifier(Keyring(sources))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc
 from galen.customers.v1 import auth_service_pb2, auth_service_pb2_grpc
@@ -13,11 +13,16 @@ FETCH_LIMIT_S = 2.0
 
 
 class RemoteKeys:
-    """Keys by AuthService.GetJwks. Whatever the answer says, they speak for people only, never for services."""
+    """Keys by AuthService.GetJwks. Whatever the answer says, they speak for people only, never for services.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._auth = auth_service_pb2_grpc.AuthServiceStub(channel)
+    Keys are asked for rarely, so each time gets a channel of its own: one that was made before the loop runs belongs to another loop.
+    """
+
+    def __init__(self, open_channel: Callable[[], grpc.aio.Channel]) -> None:
+        self._open_channel = open_channel
 
     async def fetch(self) -> Sequence[PublicKey]:
-        response = await self._auth.GetJwks(auth_service_pb2.GetJwksRequest(), timeout=FETCH_LIMIT_S)
+        async with self._open_channel() as channel:
+            auth = auth_service_pb2_grpc.AuthServiceStub(channel)
+            response = await auth.GetJwks(auth_service_pb2.GetJwksRequest(), timeout=FETCH_LIMIT_S)
         return [parse_jwk({"kty": key.kty, "crv": key.crv, "x": key.x, "kid": key.kid}, PEOPLE_ISSUER) for key in response.keys]
