@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 HUNDREDTHS = 100
 _EXPONENT_MAX = 30
+_DIGITS_MAX = 60
+# The default context would round a long number before it is looked at.
+_EXACT = Context(prec=_DIGITS_MAX)
 
 
 def hundredths_of(amount: Decimal) -> int:
@@ -29,9 +32,9 @@ def rounded_hundredths_of(amount: Decimal) -> int:
 
 def _scaled(amount: Decimal) -> Decimal:
     # The exponent is looked at first: 1e1000000 is a short text and a very long integer.
-    if not amount.is_finite() or amount.adjusted() > _EXPONENT_MAX or len(amount.as_tuple().digits) > 2 * _EXPONENT_MAX:
+    if not amount.is_finite() or amount.adjusted() > _EXPONENT_MAX or len(amount.as_tuple().digits) > _DIGITS_MAX:
         raise ValueError("not an amount")
-    return amount.scaleb(2)
+    return amount.scaleb(2, _EXACT)
 
 
 def decimal_text(hundredths: int) -> str:

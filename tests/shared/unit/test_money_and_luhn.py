@@ -40,7 +40,9 @@ def test_hundredths_are_written_as_short_as_they_go(hundredths: int, text: str) 
     assert decimal_text(hundredths) == text
 
 
-@pytest.mark.parametrize(("amount", "hundredths"), [("729.975", 72998), ("27.25", 2725), ("0.005", 1), ("0.0049", 0), ("1e2", 10000)])
+@pytest.mark.parametrize(
+    ("amount", "hundredths"), [("729.975", 72998), ("27.25", 2725), ("0.005", 1), ("0.0049", 0), ("1e2", 10000), ("0.004" + "9" * 40, 0)]
+)
 def test_a_third_decimal_is_rounded_half_up(amount: str, hundredths: int) -> None:
     assert rounded_hundredths_of(Decimal(amount)) == hundredths
 
@@ -52,6 +54,7 @@ def test_what_is_not_an_amount_is_refused_without_being_computed(amount: str, co
         convert(Decimal(amount))
 
 
-def test_a_third_decimal_is_refused_where_exactness_is_asked_for() -> None:
+@pytest.mark.parametrize("amount", ["1.001", "1." + "0" * 40 + "1"])
+def test_a_third_decimal_is_refused_where_exactness_is_asked_for(amount: str) -> None:
     with pytest.raises(ValueError, match="two decimals"):
-        hundredths_of(Decimal("1.001"))
+        hundredths_of(Decimal(amount))
