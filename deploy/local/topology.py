@@ -114,7 +114,10 @@ class Topology:
             service.command("serve"),
             self._environment(service),
             tier=Tier.EDGE if service.is_edge else Tier.SERVICE,
-            ready_at=f"http://{self.addresses.metrics[service.name]}/readyz",
+            ready_at=[
+                f"http://{self.addresses.metrics[service.name]}/readyz",
+                *([f"tcp://{self.addresses.edge.reachable}"] if service.is_edge else []),
+            ],
         )
 
     def _environment(self, service: Service) -> dict[str, str]:
@@ -144,10 +147,11 @@ class Topology:
         }[name]
 
     def _simulator(self, address: Address) -> Program:
-        given = {"RUN_ADDRESS": str(address), "DATABASE_URI": self.database_uri}
+        # Whoever uploads an order number shall see points arrive, without registering goods first.
+        given = {"RUN_ADDRESS": str(address), "DATABASE_URI": self.database_uri, "ACCRUAL_SIM_AUTO": "true"}
         environment = self._base() | given | dict(self.overrides.get(ACCRUAL_SIM, {}))
         command = _python("-m", "deploy.local.cli", ACCRUAL_SIM)
-        return Program(ACCRUAL_SIM, command, environment, tier=Tier.SIMULATOR, ready_at=f"tcp://{address}")
+        return Program(ACCRUAL_SIM, command, environment, tier=Tier.SIMULATOR, ready_at=[f"http://{address}/readyz"])
 
     def _base(self) -> dict[str, str]:
         passed_on = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)}
