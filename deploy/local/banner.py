@@ -30,10 +30,12 @@ def banner(addresses: Addresses, *, state: Path, database: str, coloured: bool, 
 
 
 def _addresses(console: Console, addresses: Addresses, state: Path, database: str, seconds: float) -> None:
-    rows = {"HTTP": f"http://{addresses.edge.reachable}", **{f"gRPC {name}": str(address) for name, address in addresses.grpc.items()}}
+    rows = {"HTTP": f"http://{addresses.edge.reachable}"}
+    for name, metrics in addresses.metrics.items():
+        grpc = f"gRPC {addresses.grpc[name]}" if name in addresses.grpc else ""
+        rows[name] = f"{grpc:<22}  metrics http://{metrics}/metrics"
     rows["accrual system"] = addresses.accrual_system + (" (simulated)" if addresses.simulator else "")
-    rows["metrics"] = "  ".join(f"http://{address}/metrics ({name})" for name, address in addresses.metrics.items())
-    rows |= {"PostgreSQL": database, "logs": str(state / "logs"), "keys and data": str(state), "ready after": f"{seconds:.1f} s"}
+    rows |= {"PostgreSQL": database, "logs": _shown(state / "logs"), "keys and data": _shown(state), "ready after": f"{seconds:.1f} s"}
     width = max(map(len, rows))
     for name, value in rows.items():
         console.print(Text.assemble((f"{name:<{width}}  ", "bold"), value))
@@ -41,7 +43,7 @@ def _addresses(console: Console, addresses: Addresses, state: Path, database: st
 
 def _calls(addresses: Addresses, state: Path) -> dict[str, list[str]]:
     edge, balance = f"http://{addresses.edge.reachable}", str(addresses.grpc["balance"])
-    cookies = shlex.quote(str(state / "cookies"))
+    cookies = shlex.quote(_shown(state / "cookies"))
     # Another login each time: the data outlives the stack, and a login can be registered once.
     credentials = f'{{"login":"alice-{secrets.token_hex(3)}","password":"correct horse"}}'
     create = f'{{"parent":"programs/main","accountId":"demo","requestId":"{uuid.uuid4()}"}}'
@@ -67,10 +69,15 @@ def _buf_curl(who: str, data: str, address: str, method: str, state: Path) -> st
 
 
 def _bearer(who: str, state: Path) -> str:
-    folder = "" if state == default_state() else f" --state {shlex.quote(str(state))}"
+    folder = "" if state == default_state() else f" --state {shlex.quote(_shown(state))}"
     return f'"Authorization: Bearer $({_program("galen")} token {who}{folder})"'
 
 
 def _program(name: str) -> str:
     """As it is called from the clone, where the README says to stand; else found by PATH."""
     return f".venv/bin/{name}" if (PROJECT / ".venv" / "bin" / name).exists() else name
+
+
+def _shown(path: Path) -> str:
+    """As it is named from the clone."""
+    return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)

@@ -59,7 +59,7 @@ class EmbeddedPostgres:
     """One server on one `home` folder, which is made if it is missing (its parent must be searchable by the server's account).
 
     `port` 0 takes the port of the last start if it is still free, else any free one. `settings` are server parameters
-    (`{"fsync": "off"}`) that hold for this start only. Nothing runs before `start()`.
+    (`{"fsync": "off"}`) that hold for this start only. `log_file` is in `home` unless given. Nothing runs before `start()`.
     """
 
     def __init__(
@@ -70,10 +70,11 @@ class EmbeddedPostgres:
         port: int = 0,
         max_connections: int = 100,
         settings: Mapping[str, str] | None = None,
+        log_file: Path | None = None,
         start_timeout_s: float = 60.0,
     ) -> None:
         self.home = home.absolute()
-        self.log_file = self.home / "server.log"
+        self.log_file = log_file or self.home / "server.log"
         self._bin_dir = bin_dir
         self._data = self.home / "data"
         self._settings = {"max_connections": str(max_connections), "shared_buffers": "64MB", **(settings or {})}
@@ -351,11 +352,26 @@ def _is_free(port: int) -> bool:
 def temporary_postgres(
     bin_dir: Path | None = None, *, max_connections: int = 200, settings: Mapping[str, str] = NOT_DURABLE
 ) -> Iterator[EmbeddedPostgres]:
-    """A server that lasts as long as the block, in a folder of its own that is deleted afterwards. Not durable unless told otherwise."""
+    """A server that lasts as long as the block, in a folder of its own that is deleted afterwards. Not durable unless told otherwise.
+
+    If our process is killed, the folder is deleted all the same, and the server ends itself within a minute of missing it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="galen-postgres-"))
     folder.chmod(0o711)  # mkdtemp's 0700 would keep out the account that the server runs under
-    try:
-        with EmbeddedPostgres(bin_dir or find_binaries(), folder / "server", max_connections=max_connections, settings=settings) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        _deleted_at_our_end(folder),
+        EmbeddedPostgres(bin_dir or find_binaries(), folder / "server", max_connections=max_connections, settings=settings) as server,
+    ):
+        yield server
+
+
+@contextmanager
+def _deleted_at_our_end(folder: Path) -> Iterator[None]:
+    """Whatever our end is: a shell in a session of its own deletes the folder when the pipe to us breaks."""
+    command = ["/bin/sh", "-c", 'read -r _ || rm -rf -- "$1"', "sh", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd="/", env=minimal_environment()) as watcher:
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            watcher.communicate(b"done\n")

@@ -15,7 +15,7 @@ from deploy.local.banner import banner
 from deploy.local.database_keeper import DatabaseKeeper
 from deploy.local.keys import KeyFolder
 from deploy.local.merged_log import MergedLog
-from deploy.local.ports import Address, AddressUnusable, PortPlan
+from deploy.local.ports import Address, AddressUnusable, PortLocks, PortPlan
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.postgres_binaries import PostgresUnusable, find_binaries
 from deploy.local.process_records import ProcessRecords
@@ -80,6 +80,7 @@ class Stack:
         self._log_format = log_format
         self._records = ProcessRecords(state.processes)
         self._keys = KeyFolder(state.keys)
+        self._port_locks = PortLocks()
         self._database: DatabaseKeeper | None = None
         self._supervisor: Supervisor | None = None
 
@@ -112,11 +113,9 @@ class Stack:
         for name in await asyncio.to_thread(self._records.end_leftovers):
             self._log.say(f"{name} of an earlier run was still there and has been ended")
         edge = Address.parse(self._options.edge)
-        if not edge.is_free:
-            raise AddressUnusable(f"{edge} is taken by another program; stop that one, or give another address with -a or RUN_ADDRESS")
         overrides = parse_overrides(self._options.overrides, self._options.services)
-        self._keys.ensure(self._owners)
         addresses = self._plan(edge)
+        self._keys.ensure(self._owners)
         uri, shown = await self._start_database()
         roles = await prepare_database(uri, self._owners, self._log.say)
         topology = Topology(addresses, uri, roles, self._keys, self._log_format, self._options.log_level, overrides, self._options.services)
@@ -131,7 +130,8 @@ class Stack:
         return [service.name for service in self._options.services if not service.is_edge]
 
     def _plan(self, edge: Address) -> Addresses:
-        ports = PortPlan(self._options.ports)
+        ports = PortPlan(self._port_locks, self._options.ports)
+        ports.take_edge(edge)
         addresses = plan_addresses(edge, self._options.accrual_system, ports, self._options.services)
         for name, (usual, port) in ports.moved.items():
             self._log.say(f"port {usual} is taken; {name} listens on {port}")
@@ -147,7 +147,8 @@ class Stack:
         if not home.is_relative_to(self._state.path):
             self._log.say(f"{self._state.path} is out of reach for PostgreSQL, which does not run as root: its data is in {home}")
         port = self._options.ports.get("postgres", 0)
-        server = EmbeddedPostgres(binaries, home, port=port, max_connections=POSTGRES_CONNECTIONS)
+        log_file = self._state.logs / "postgres.log"
+        server = EmbeddedPostgres(binaries, home, port=port, max_connections=POSTGRES_CONNECTIONS, log_file=log_file)
         self._database = DatabaseKeeper(server, self._log)
         await self._database.start()
         return server.dsn(DATABASE), f"127.0.0.1:{server.port}, database {DATABASE}, user postgres, password in {home / 'password'}"
@@ -179,6 +180,7 @@ class Stack:
             await self._supervisor.stop()
         if self._database:
             await self._database.stop()
+        self._port_locks.close()
         self._log.say("stopped")
 
 

@@ -6,13 +6,15 @@ import os
 import signal
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import psutil
 
 from deploy.local.merged_log import LineReader, MergedLog
 from deploy.local.process_records import ProcessRecords
@@ -41,8 +43,8 @@ class Program:
     command: Sequence[str]
     environment: Mapping[str, str]
     tier: Tier = Tier.SERVICE
-    # `http://host:port/path` is ready when it answers 200, `tcp://host:port` when it accepts; None is ready once started.
-    ready_at: str | None = None
+    # Ready when all of these are: `http://host:port/path` answers 200, `tcp://host:port` accepts.
+    ready_at: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,17 @@ class Child:
         self._keeper = asyncio.create_task(self._keep_running(), name=self.program.name)
 
     async def wait_ready(self) -> None:
-        """Wait until it answers. Raises StackFailed when it cannot be started at all."""
-        while self.pid is None or not await is_ready(self.program.ready_at):
+        """Wait until it answers itself, not another at its port. Raises StackFailed when it cannot be started at all."""
+        while not await self._is_ready():
             if self._keeper is not None and self._keeper.done():
                 self._keeper.result()
                 raise StackFailed(f"{self.program.name} was stopped before it was ready")
             await asyncio.sleep(READY_POLL_S)
         self.was_ready = True
+
+    async def _is_ready(self) -> bool:
+        addresses = self.program.ready_at
+        return self.pid is not None and await is_ready(addresses) and listens_on(self.pid, {urlsplit(url).port for url in addresses})
 
     async def stop(self) -> None:
         """SIGTERM, wait, then SIGKILL to the whole group."""
@@ -236,19 +242,28 @@ def describe_end(status: int) -> str:
     return f"ended with status {status}"
 
 
-async def is_ready(ready_at: str | None) -> bool:
-    """Whether `http://host:port/path` answers 200, or `tcp://host:port` accepts."""
-    if ready_at is None:
-        return True
+async def is_ready(ready_at: Iterable[str]) -> bool:
+    """Whether each `http://host:port/path` answers 200 and each `tcp://host:port` accepts."""
     try:
         async with asyncio.timeout(READY_ANSWER_S):
-            return await _ask(ready_at)
+            return all([await _ask(url) for url in ready_at])
     except (OSError, TimeoutError):
         return False
 
 
-async def _ask(ready_at: str) -> bool:
-    url = urlsplit(ready_at)
+def listens_on(pid: int | None, ports: Set[int | None]) -> bool:
+    """Whether the process or one that it started listens on all these TCP ports."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        connections = [connection for member in family for connection in member.net_connections("tcp")]
+    except psutil.Error:
+        return False
+    return ports <= {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
+
+
+async def _ask(address: str) -> bool:
+    url = urlsplit(address)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     try:
         if url.scheme == "tcp":

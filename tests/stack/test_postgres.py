@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +119,26 @@ def test_a_start_that_fails_tells_the_servers_own_words(folder: Path) -> None:
     with pytest.raises(PostgresUnusable, match="no_such_parameter"):
         server.start()
     assert not server.running
+
+
+def test_a_temporary_server_of_a_killed_run_loses_its_folder_and_so_its_life() -> None:
+    program = """
+import time
+from deploy.local.postgres import temporary_postgres
+with temporary_postgres() as server:
+    print(server.home.parent, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        folder = Path(run.stdout.readline().strip())
+        pid = int((folder / "server" / "data" / "postmaster.pid").read_text().split()[0])
+        run.kill()
+    deadline = time.monotonic() + 30
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not folder.exists()
+    os.kill(pid, signal.SIGQUIT)  # it would go within a minute; nobody waits for that here
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root starts the server under another account")

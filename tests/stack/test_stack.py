@@ -21,6 +21,7 @@ import pytest
 
 from deploy.local.ports import any_free_port
 from deploy.local.state_folder import PROJECT, StateFolder
+from shared.testing.databases import fresh_database
 
 WAIT_S = 60.0
 READY = "Stop with Ctrl-C."
@@ -38,7 +39,13 @@ class RunningStack:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.stack.fake_stack", "--state", str(state), *arguments],
             cwd=PROJECT,
-            env={"RUN_ADDRESS": self.edge, "ACCRUAL_SYSTEM_ADDRESS": ELSEWHERE, **inherited, **environment},
+            env={
+                "RUN_ADDRESS": self.edge,
+                "ACCRUAL_SYSTEM_ADDRESS": ELSEWHERE,
+                "USUAL_PORT": str(any_free_port()),
+                **inherited,
+                **environment,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -154,11 +161,11 @@ def test_each_process_gets_its_own_settings_and_nothing_of_the_callers(start: St
 
 def test_a_second_stack_runs_beside_the_first_on_other_ports(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        first = start()
+        usual = str(any_free_port())
+        first, second = start(USUAL_PORT=usual), start(name="other", USUAL_PORT=usual)
         first.wait_for(READY)
-        second = start(name="other")
         second.wait_for(READY)
-        assert "is taken; balance listens on" in second.said
+        assert "is taken; balance listens on" in first.said + second.said
         one, other = first.published(), second.published()
         assert not set(one["grpc"].values()) & set(other["grpc"].values())
         assert not set(one["metrics"].values()) & set(other["metrics"].values())
@@ -211,16 +218,20 @@ def test_whatever_is_killed_comes_back(start: Start) -> None:
         assert connection.execute("select count(*) from starts").fetchone() == (1,)
 
 
-def test_a_given_database_is_used_and_the_accrual_system_is_simulated_when_none_is_given(start: Start, database_uri: str) -> None:
-    stack = start(DATABASE_URI=database_uri.replace("postgresql://", "postgres://"), ACCRUAL_SYSTEM_ADDRESS="")
-    stack.wait_for(READY)
-    published = stack.published()
-    with urllib.request.urlopen(published["accrual_system"] + "/api/orders/2377225624", timeout=WAIT_S) as answer:
-        assert answer.status == 204
-    assert not (stack.state.path / "postgres").exists()
-    with psycopg.connect(database_uri) as connection:
-        assert connection.execute("select count(*) from starts").fetchone() == (1,)
-    assert stack.stop() == 0
+def test_a_given_database_is_used_and_the_accrual_system_is_simulated_when_none_is_given(start: Start, postgres_server_uri: str) -> None:
+    with fresh_database(postgres_server_uri) as uri:
+        port = f"accrual-sim={any_free_port()}"
+        stack = start("--port", port, DATABASE_URI=uri.replace("postgresql://", "postgres://"), ACCRUAL_SYSTEM_ADDRESS="")
+        stack.wait_for(READY)
+        order = json.dumps({"order": "2377225624", "goods": []}).encode()
+        request = urllib.request.Request(stack.published()["accrual_system"] + "/api/orders", order, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+            assert answer.status == 202
+        assert not (stack.state.path / "postgres").exists()
+        with psycopg.connect(uri) as connection:
+            assert connection.execute("select count(*) from starts").fetchone() == (1,)
+            assert connection.execute("select count(*) from accrual_sim.orders").fetchone() == (1,)
+        assert stack.stop() == 0
 
 
 def test_a_stop_in_the_middle_of_the_start_leaves_nothing(start: Start) -> None:

@@ -5,11 +5,12 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,7 +27,7 @@ IMPATIENT = Patience(first_restart_s=0.01, longest_restart_s=0.05, stop_s=0.5)
 PATIENT = Patience(first_restart_s=0.01, stop_s=WAIT_S)
 
 
-def program(name: str, code: str, *, tier: Tier = Tier.SERVICE, ready_at: str | None = None, **environment: str) -> Program:
+def program(name: str, code: str, *, tier: Tier = Tier.SERVICE, ready_at: Sequence[str] = (), **environment: str) -> Program:
     return Program(name, (sys.executable, "-c", textwrap.dedent(code)), environment, tier=tier, ready_at=ready_at)
 
 
@@ -131,11 +132,21 @@ async def test_the_edge_starts_when_all_others_are_ready(tmp_path: Path) -> None
         time.sleep(0.2)
         http.server.HTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
         """,
-        ready_at=f"http://127.0.0.1:{port}/readyz",
+        ready_at=[f"tcp://127.0.0.1:{port}", f"http://127.0.0.1:{port}/readyz"],
     )
     edge = program("edge", "import os, time; print('came last:', os.path.exists('was_ready'), flush=True); time.sleep(600)", tier=Tier.EDGE)
     async with supervised(tmp_path, edge, slow) as harness:
         await until(lambda: "came last: True" in harness.output.getvalue())
+
+
+async def test_another_program_at_the_port_is_not_taken_for_ours(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        mute = program("mute", "import time; time.sleep(600)", ready_at=[f"tcp://127.0.0.1:{stranger.getsockname()[1]}"])
+        harness = Harness(tmp_path, [mute], IMPATIENT)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(harness.supervisor.start(), 0.5)
+        await harness.supervisor.stop()
+        harness.log.close()
 
 
 async def test_a_program_deaf_to_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
@@ -157,7 +168,7 @@ async def test_a_program_deaf_to_sigterm_is_killed_with_its_children(tmp_path: P
 
 
 async def test_a_stop_during_the_wait_for_a_restart_ends_at_once(tmp_path: Path) -> None:
-    broken = program("broken", "raise SystemExit(1)", ready_at=f"tcp://127.0.0.1:{any_free_port()}")
+    broken = program("broken", "raise SystemExit(1)", ready_at=[f"tcp://127.0.0.1:{any_free_port()}"])
     harness = Harness(tmp_path, [broken], Patience(first_restart_s=3600.0))
     starting = asyncio.create_task(harness.supervisor.start())
     await until(lambda: "started again in 3600 s" in harness.output.getvalue())
