@@ -1,0 +1,38 @@
+"""Reads customers, and keeps track of whose account is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.customers.adapters.postgres.rows import CUSTOMER_COLUMNS, customer_of
+from services.customers.adapters.postgres.tables import customer as table
+from services.customers.domain.customer import Customer
+
+
+class PostgresCustomers:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def find(self, customer_id: UUID) -> Customer | None:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(*CUSTOMER_COLUMNS).where(table.c.customer_id == customer_id))).first()
+        return customer_of(row) if row else None
+
+    async def without_account(self, *, older_than_s: float, after: UUID | None, limit: int) -> Sequence[UUID]:
+        late = select(table.c.customer_id).where(
+            table.c.account_opened_at.is_(None), table.c.created_at <= func.clock_timestamp() - timedelta(seconds=older_than_s)
+        )
+        if after is not None:
+            late = late.where(table.c.customer_id > after)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(late.order_by(table.c.customer_id).limit(limit))).scalars().all()
+
+    async def record_account(self, customer_id: UUID) -> None:
+        missing = (table.c.customer_id == customer_id, table.c.account_opened_at.is_(None))
+        async with self._engine.begin() as connection:
+            await connection.execute(update(table).where(*missing).values(account_opened_at=func.clock_timestamp()))

@@ -1,0 +1,48 @@
+"""Resource names: `customers/{customer}` and `customers/{customer}/addresses/{address}`; the ids are UUIDs."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+from services.customers.domain.errors import AddressNotFound, CustomerNotFound
+
+_NAMESPACE = UUID("0d9bb5d4-2a53-5f0c-8f4d-6a2f3a1c9e77")
+
+
+def customer_name(customer_id: UUID) -> str:
+    return f"customers/{customer_id}"
+
+
+def address_name(customer_id: UUID, address_id: UUID) -> str:
+    return f"{customer_name(customer_id)}/addresses/{address_id}"
+
+
+def parse_customer(name: str) -> UUID:
+    """Returns the id in a well-formed name. Raises CustomerNotFound if it can't be anybody's."""
+    customer_id = _uuid(name.split("/")[1])
+    if customer_id is None:
+        raise CustomerNotFound
+    return customer_id
+
+
+def parse_address(name: str) -> tuple[UUID, UUID]:
+    """Returns the ids of the customer and the address. Raises AddressNotFound if they can't be anybody's."""
+    _, customer, _, address = name.split("/")
+    customer_id, address_id = _uuid(customer), _uuid(address)
+    if customer_id is None or address_id is None:
+        raise AddressNotFound
+    return customer_id, address_id
+
+
+def account_request_id(customer_id: UUID) -> UUID:
+    """Returns the request_id under which a customer's points account is opened: the same at each try."""
+    return uuid5(_NAMESPACE, f"open_account/{customer_id}")
+
+
+def _uuid(text: str) -> UUID | None:
+    """Reads the one spelling that we give out: a resource has one name only."""
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == text else None
