@@ -35,7 +35,7 @@ class RunningStack:
         self.state = StateFolder(state)
         self.edge = f"127.0.0.1:{any_free_port()}"
         # Without the test's own settings: a DATABASE_URI of the caller must not reach the stack.
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PG_BIN") if name in os.environ}
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PG_BIN", "PYTHONPATH", "TMPDIR") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.stack.fake_stack", "--state", str(state), *arguments],
             cwd=PROJECT,
