@@ -28,10 +28,10 @@ from shared.observability.tracing import start_span
 
 log = structlog.get_logger()
 
-HEARTBEAT_S = 2.0
-# A worker that was silent this long is dead, and its jobs are taken up by others.
 DEAD_AFTER_S = 10.0
-RESCUE_EVERY_S = 3.0
+# Heartbeats in the time after which a worker is dead, and looks for dead ones in the same time.
+HEARTBEATS = 5
+RESCUES = 3
 RESTART_AFTER_S = 1.0
 BACK_OFF_MAX_S = 300.0
 CONNECTIONS_MAX = 3
@@ -60,8 +60,19 @@ class BackOff(BaseRetryStrategy):
 class JobQueue:
     """The jobs of one service."""
 
-    def __init__(self, name: str, conninfo: str, registry: CollectorRegistry, *, concurrency: int = 8, listen: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        conninfo: str,
+        registry: CollectorRegistry,
+        *,
+        concurrency: int = 8,
+        listen: bool = True,
+        dead_after_s: float = DEAD_AFTER_S,
+    ) -> None:
+        """A worker that was silent for `dead_after_s` is dead, and its jobs are taken up by others."""
         self._name = name
+        self._dead_after_s = dead_after_s
         self._concurrency = concurrency
         self._listen = listen
         self._metrics = TaskMetrics(registry)
@@ -115,8 +126,8 @@ class JobQueue:
             listen_notify=self._listen,
             delete_jobs="successful",
             install_signal_handlers=False,
-            update_heartbeat_interval=HEARTBEAT_S,
-            stalled_worker_timeout=DEAD_AFTER_S,
+            update_heartbeat_interval=self._dead_after_s / HEARTBEATS,
+            stalled_worker_timeout=self._dead_after_s,
         )
 
     def _observed(self, name: str, step: Step) -> Step:
@@ -144,12 +155,12 @@ class JobQueue:
                 await self._measure()
             except Exception as error:  # noqa: BLE001  the database may be away; the next round tries again
                 log.warning("stalled jobs could not be looked for", error=repr(error))
-            await asyncio.sleep(RESCUE_EVERY_S)
+            await asyncio.sleep(self._dead_after_s / RESCUES)
 
     async def _retry_stalled(self) -> None:
         manager = self._app.job_manager
-        await manager.prune_stalled_workers(DEAD_AFTER_S)
-        for job in await manager.get_stalled_jobs(queue=self._name, seconds_since_heartbeat=DEAD_AFTER_S):
+        await manager.prune_stalled_workers(self._dead_after_s)
+        for job in await manager.get_stalled_jobs(queue=self._name, seconds_since_heartbeat=self._dead_after_s):
             log.warning("a worker died in a job, taking it up", job=job.task_name, job_id=job.id)
             await manager.retry_job(job)
 

@@ -1,0 +1,108 @@
+"""What the tests do again and again: customers who claim numbers, and waiting for what must come."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from galen.accrual.v1 import accrual_service_pb2 as messages
+from galen.accrual.v1 import claim_pb2
+from galen.balance.v1 import balance_service_pb2, operation_pb2
+
+from deploy.local.accrual_sim.testing import SimulatorHandle
+from services.accrual.settings import AccrualSettings
+from shared.testing.identities import Identities, Metadata
+from shared.testing.servers import ServedService
+
+CALL_LIMIT_S = 5.0
+
+
+class Customer:
+    """A customer and what they ask of the accrual and balance services. `accrual` and `balance` are stubs."""
+
+    def __init__(self, accrual: Any, balance: Any, identities: Identities) -> None:
+        self.id = str(uuid4())
+        self.parent = f"customers/{self.id}"
+        self.metadata: Metadata = identities.customer(self.id)
+        self._accrual = accrual
+        self._balance = balance
+
+    async def submit(self, number: str, *, request_id: str | None = None, **metadata: Metadata) -> messages.SubmitClaimResponse:
+        request = messages.SubmitClaimRequest(parent=self.parent, number=number, request_id=request_id or str(uuid4()))
+        response: messages.SubmitClaimResponse = await self._accrual.SubmitClaim(
+            request, metadata=metadata.get("metadata", self.metadata), timeout=CALL_LIMIT_S
+        )
+        return response
+
+    async def claim(self, number: str) -> claim_pb2.Claim:
+        request = messages.GetClaimRequest(name=f"{self.parent}/claims/{number}")
+        response: messages.GetClaimResponse = await self._accrual.GetClaim(request, metadata=self.metadata, timeout=CALL_LIMIT_S)
+        return response.claim
+
+    async def claims(self, **fields: Any) -> messages.ListClaimsResponse:
+        request = messages.ListClaimsRequest(parent=self.parent, **fields)
+        response: messages.ListClaimsResponse = await self._accrual.ListClaims(request, metadata=self.metadata, timeout=CALL_LIMIT_S)
+        return response
+
+    async def finished(self, number: str, *, within_s: float = 15) -> claim_pb2.Claim:
+        """Waits until the claim is final; returns it."""
+
+        async def final() -> claim_pb2.Claim | None:
+            claim = await self.claim(number)
+            return claim if claim.state in (claim_pb2.CLAIM_STATE_PROCESSED, claim_pb2.CLAIM_STATE_INVALID) else None
+
+        finished: claim_pb2.Claim = await eventually(final, within_s=within_s)
+        return finished
+
+    async def credits(self) -> list[operation_pb2.Operation]:
+        """Returns the operations of the customer's account, newest first."""
+        request = balance_service_pb2.ListOperationsRequest(parent=f"programs/main/accounts/{self.id}", include_refused=True)
+        response = await self._balance.ListOperations(request, metadata=self.metadata, timeout=CALL_LIMIT_S)
+        return list(response.operations)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A running accrual service and everything around it."""
+
+    accrual: Any
+    balance: Any
+    simulator: SimulatorHandle
+    identities: Identities
+    settings: AccrualSettings
+    server: ServedService
+
+    def new_customer(self) -> Customer:
+        return Customer(self.accrual, self.balance, self.identities)
+
+    async def provider(self) -> Any:
+        metadata = self.identities.customer("boss", roles=("staff",))
+        response = await self.accrual.GetProviderStatus(messages.GetProviderStatusRequest(), metadata=metadata, timeout=CALL_LIMIT_S)
+        return response.status
+
+    async def register(self, customer: Customer, number: str, *goods: tuple[str, int], **options: Any) -> claim_pb2.Claim:
+        """Registers a purchase as the orders service does."""
+        request = messages.RegisterPurchaseRequest(
+            parent=customer.parent,
+            number=number,
+            goods=[messages.PurchasedGood(description=description, price_minor=price) for description, price in goods],
+            request_id=options.get("request_id") or str(uuid4()),
+        )
+        metadata = options.get("metadata", self.identities.service("orders"))
+        response: messages.RegisterPurchaseResponse = await self.accrual.RegisterPurchase(request, metadata=metadata, timeout=CALL_LIMIT_S)
+        return response.claim
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], *, within_s: float = 10) -> Any:
+    """Repeats `look` until it returns something true; returns that. Raises AssertionError when the time is up."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = await look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, "it did not come about in time"
+        await asyncio.sleep(0.02)
