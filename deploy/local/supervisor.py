@@ -55,6 +55,7 @@ class Patience:
     longest_restart_s: float = 15.0
     calm_s: float = 10.0  # a program that ran this long is restarted at once when it crashes
     stop_s: float = 10.0
+    start_attempts: int = 6  # a program that ended this often and was never ready fails the start of the stack
 
 
 @asynccontextmanager
@@ -111,6 +112,7 @@ class Child:
     def __init__(self, program: Program, folder: Path, log: MergedLog, records: ProcessRecords, patience: Patience) -> None:
         self.program = program
         self.was_ready = False
+        self._ends = 0
         self._folder = folder
         self._log = log
         self._records = records
@@ -129,8 +131,10 @@ class Child:
         self._keeper = asyncio.create_task(self._keep_running(), name=self.program.name)
 
     async def wait_ready(self) -> None:
-        """Wait until it answers itself, not another at its port. Raises StackFailed when it cannot be started at all."""
+        """Wait until it answers itself, not another at its port. Raises StackFailed when it cannot be started."""
         while not await self._is_ready():
+            if self._ends >= self._patience.start_attempts:
+                raise StackFailed(f"{self.program.name} ended {self._ends} times before it was ready; its lines above tell why")
             if self._keeper is not None and self._keeper.done():
                 self._keeper.result()
                 raise StackFailed(f"{self.program.name} was stopped before it was ready")
@@ -166,6 +170,7 @@ class Child:
         while not self._stopping.is_set():
             began = time.monotonic()
             ended = await self._run()
+            self._ends += 1
             if self._stopping.is_set():
                 return
             if time.monotonic() - began > self._patience.calm_s:

@@ -179,6 +179,13 @@ async def test_a_stop_during_the_wait_for_a_restart_ends_at_once(tmp_path: Path)
     harness.log.close()
 
 
+async def test_a_program_that_is_never_ready_fails_the_start_after_some_attempts(tmp_path: Path) -> None:
+    broken = program("broken", "raise SystemExit('no settings')", ready_at=[f"tcp://127.0.0.1:{any_free_port()}"])
+    with pytest.raises(StackFailed, match="broken ended 3 times before it was ready"):
+        async with supervised(tmp_path, broken, patience=Patience(first_restart_s=0.01, start_attempts=3)):
+            raise AssertionError("it started")
+
+
 async def test_a_program_that_does_not_exist_fails_the_start(tmp_path: Path) -> None:
     with pytest.raises(StackFailed, match="missing cannot be started"):
         async with supervised(tmp_path, Program("missing", (str(tmp_path / "nowhere"),), {})):
