@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from argon2 import PasswordHasher
 from dependency_injector import containers, providers
-from galen.customers.v1 import auth_service_pb2, auth_service_pb2_grpc, error_reason_pb2
+from galen.customers.v1 import auth_service_pb2, auth_service_pb2_grpc, customer_service_pb2, customer_service_pb2_grpc, error_reason_pb2
 from prometheus_client import CollectorRegistry
 
 from services.customers.adapters.grpc.balance import BalanceAccounts
 from services.customers.adapters.passwords import Argon2Turns
+from services.customers.adapters.postgres.addresses import PostgresAddresses
 from services.customers.adapters.postgres.customers import PostgresCustomers
 from services.customers.adapters.postgres.login_failures import PostgresFailedLogins
 from services.customers.adapters.postgres.registrations import PostgresRegistrations
 from services.customers.adapters.postgres.tables import OPEN_ACCOUNT, SCHEMA
+from services.customers.adapters.postgres.writes import PostgresWrites
 from services.customers.adapters.tokens import PublishedKeys, SignedTokens
+from services.customers.application.create_admin import CreateAdmin
+from services.customers.application.keep_addresses import KeepAddresses
 from services.customers.application.log_in import LogIn
 from services.customers.application.open_account import OpenAccount
 from services.customers.application.prove_login import ProveLogin
+from services.customers.application.read_addresses import ReadAddresses
+from services.customers.application.read_customer import ReadCustomer
 from services.customers.application.register import Register
+from services.customers.application.set_roles import SetRoles
+from services.customers.application.update_customer import UpdateCustomer
 from services.customers.entrypoints.grpc.caller_address import CallerAddress
 from services.customers.entrypoints.grpc.servicers.auth import AuthServicer
+from services.customers.entrypoints.grpc.servicers.customers import CustomerServicer
 from services.customers.entrypoints.jobs.accounts import AccountJobs
 from services.customers.entrypoints.jobs.housekeeping import Housekeeping
 from services.customers.settings import CustomersSettings
@@ -31,6 +42,7 @@ from shared.auth.keys import load_signing_key
 from shared.auth.tokens import TokenVerifier
 from shared.clock import SystemClock
 from shared.grpc.channel import token_file
+from shared.grpc.page_tokens import PageTokens
 from shared.grpc.runtime import ServiceParts
 from shared.jobs.queue import JobQueue
 from shared.postgres.conninfo import service_conninfo
@@ -97,6 +109,17 @@ class CustomersContainer(containers.DeclarativeContainer):
         published_keys.provided.jwks.call(),
         providers.Singleton(CallerAddress, settings.provided.trusted_proxies),
     )
+    writes = providers.Singleton(PostgresWrites, engine)
+    create_admin = providers.Singleton(CreateAdmin, registrations, turns, writes, clock)
+    customer_servicer = providers.Singleton(
+        CustomerServicer,
+        providers.Singleton(ReadCustomer, customers),
+        providers.Singleton(UpdateCustomer, writes, clock),
+        providers.Singleton(SetRoles, writes, clock),
+        providers.Singleton(ReadAddresses, providers.Singleton(PostgresAddresses, engine)),
+        providers.Singleton(KeepAddresses, writes, clock),
+        providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file),
+    )
 
 
 def job_queue(container: CustomersContainer) -> JobQueue:
@@ -106,24 +129,35 @@ def job_queue(container: CustomersContainer) -> JobQueue:
     return jobs
 
 
+def resources(container: CustomersContainer) -> list[AbstractAsyncContextManager[Any]]:
+    """Returns what must be opened before anything is used, in this order."""
+    return [disposing(container.engine()), container.jobs().opened(), container.balance().opened(), container.turns().opened()]
+
+
 def service_parts(container: CustomersContainer) -> ServiceParts:
     """Returns what the kit runs."""
     settings: CustomersSettings = container.settings()
     engine, jobs = container.engine(), job_queue(container)
-    auth = container.auth_servicer()
+    auth, customers = container.auth_servicer(), container.customer_servicer()
     return ServiceParts(
         name="customers",
         grpc_address=settings.grpc_address,
         metrics_address=settings.metrics_address,
         drain_s=settings.drain_s,
         calls_max=settings.calls_max,
-        services=[auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"]],
-        servicers=[lambda server: auth_service_pb2_grpc.add_AuthServiceServicer_to_server(auth, server)],
+        services=[
+            auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"],
+            customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"],
+        ],
+        servicers=[
+            lambda server: auth_service_pb2_grpc.add_AuthServiceServicer_to_server(auth, server),
+            lambda server: customer_service_pb2_grpc.add_CustomerServiceServicer_to_server(customers, server),
+        ],
         reasons=[error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]],
         verifier=container.verifier(),
         translate=translate_postgres_error,
         check_database=lambda: check_engine(engine),
         registry=container.registry(),
-        resources=[disposing(engine), jobs.opened(), container.balance().opened(), container.turns().opened()],
-        background=[jobs.work, container.housekeeping().run] if settings.run_jobs else [],
+        resources=resources(container),
+        background=[jobs.work, container.housekeeping().run] if settings.background_work else [],
     )

@@ -9,10 +9,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from shared.jobs.queue import CONNECTIONS_MAX
 from shared.settings import HostPort, ServiceSettings
 
-# What the job queue takes of the connections: a pool of three and one that listens.
-JOB_CONNECTIONS = 4
+# The job queue's pool, and the connection that listens for new jobs.
+JOB_CONNECTIONS = CONNECTIONS_MAX + 1
 
 
 def _networks(value: str) -> str:
@@ -24,9 +25,9 @@ def _networks(value: str) -> str:
 class CustomersSettings(ServiceSettings):
     grpc_address: HostPort = Field(default="127.0.0.1:50054", description="where gRPC is served")
     metrics_address: HostPort = Field(default="127.0.0.1:9104", description="where /metrics, /livez and /readyz are served")
-    database_connections_max: int = Field(default=12, ge=6, le=12, description="connections to PostgreSQL, at most; the job queue takes 4")
+    database_connections_max: int = Field(default=12, ge=JOB_CONNECTIONS + 3, le=12, description="connections to PostgreSQL, at most")
     balance_address: HostPort = Field(default="127.0.0.1:50051", description="the balance service, which opens accounts")
-    run_jobs: bool = Field(default=True, description="whether `serve` also does what `worker` does")
+    background_work: bool = Field(default=True, description="whether `serve` runs jobs and housekeeping too; `worker` always does")
 
     signing_key_file: Path = Field(description="the Ed25519 key, PEM, that tokens are signed with; only this service reads it")
     previous_jwks_file: Path | None = Field(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -11,9 +12,9 @@ from services.customers.migrations.schema import schema
 from services.customers.settings import CustomersSettings
 from shared.postgres.migrations import migrate
 from shared.testing.databases import make_role
-from shared.testing.identities import Identities
+from shared.testing.identities import Identities, bearer
 from shared.testing.servers import ServedService, served
-from tests.customers.client import Auth
+from tests.customers.client import Auth, Customers, Person, RegisterPerson, new_login
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +60,25 @@ async def customers_server(customers_settings: CustomersSettings) -> AsyncIterat
 @pytest.fixture(scope="session")
 def auth(customers_server: ServedService) -> Auth:
     return Auth(customers_server.channel)
+
+
+@pytest.fixture
+def register_person(auth: Auth, customers_server: ServedService) -> RegisterPerson:
+    async def register() -> Person:
+        login = new_login()
+        registered = await auth.register(login)
+        token = registered.token.value
+        return Person(registered.customer, login, token, Customers(customers_server.channel, bearer(token)))
+
+    return register
+
+
+@pytest_asyncio.fixture
+async def person(register_person: RegisterPerson) -> Person:
+    return await register_person()
+
+
+@pytest.fixture
+def admin(customers_server: ServedService, identities: Identities) -> Customers:
+    """The calls of an administrator."""
+    return Customers(customers_server.channel, identities.customer(str(uuid4()), roles=("customer", "admin")))
