@@ -76,13 +76,14 @@ class AccrualContainer(containers.DeclarativeContainer):
         probe_s=settings.provided.lease_s,
     )
     record = providers.Singleton(PostgresProviderRecord, engine, breaker)
-    gate = providers.Singleton(Gate, record, breaker, metrics, slots=settings.provided.poll_concurrency)
+    # Purchases and polls have slots of their own, so that neither can keep the other waiting.
+    poll_gate = providers.Singleton(Gate, record, breaker, metrics, slots=settings.provided.poll_concurrency)
+    purchase_gate = providers.Singleton(Gate, record, breaker, metrics, slots=settings.provided.purchase_concurrency)
     limits = providers.Singleton(
         HttpLimits,
         connect_s=settings.provided.provider_connect_s,
         total_s=settings.provided.provider_total_s,
         body_max=settings.provided.provider_body_max,
-        connections_max=settings.provided.poll_concurrency,
     )
     system = providers.Singleton(HttpAccrualSystem, settings.provided.accrual_system_address, limits, providers.Singleton(SystemClock))
     queue = providers.Singleton(PostgresPollQueue, engine, jobs, faults, lease_s=settings.provided.lease_s)
@@ -92,7 +93,7 @@ class AccrualContainer(containers.DeclarativeContainer):
     poll = providers.Singleton(
         PollClaim,
         providers.Singleton(
-            PollParts, queue=queue, system=system, gate=gate, back_off=back_off, chance=providers.Object(random.random), faults=faults
+            PollParts, queue=queue, system=system, gate=poll_gate, back_off=back_off, chance=providers.Object(random.random), faults=faults
         ),
     )
     poller_rules = providers.Singleton(PollerRules, concurrency=settings.provided.poll_concurrency, idle_s=settings.provided.poll_idle_s)
@@ -101,7 +102,7 @@ class AccrualContainer(containers.DeclarativeContainer):
 
     submissions = providers.Singleton(PostgresSubmissions, engine)
     submit = providers.Singleton(SubmitClaim, submissions, pending_max=settings.provided.pending_claims_max, on_new=new_claims.provided.set)
-    register = providers.Singleton(RegisterPurchase, submissions, system, gate, on_new=new_claims.provided.set)
+    register = providers.Singleton(RegisterPurchase, submissions, system, purchase_gate, on_new=new_claims.provided.set)
     claims = providers.Singleton(ReadClaims, providers.Singleton(PostgresClaims, engine), record, queue)
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
     servicer = providers.Singleton(AccrualServicer, submit, register, claims, page_tokens)

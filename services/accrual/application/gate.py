@@ -9,10 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeVar
 
+import structlog
+
 from services.accrual.application.ports import Observer, ProviderFailed, ProviderRecord, ProviderSilenced, ProviderThrottled
-from services.accrual.domain.provider import BreakerRules, Permit, after_failure, after_success, after_throttle
+from services.accrual.domain.provider import BreakerRules, Permit, Provider, after_failure, after_success, after_throttle
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -42,13 +47,18 @@ class Gate:
                 await self._failed(operation, permit, failed, began)
                 raise
             self._observer.answered(operation, "answered", time.perf_counter() - began)
-            await self._record.change(lambda provider, now: after_success(provider, permit, now))
+            await self._change(lambda provider, now: after_success(provider, permit, now))
             return answer
 
     async def _throttled(self, operation: str, permit: Permit, wait_s: float, began: float) -> None:
         self._observer.answered(operation, "throttled", time.perf_counter() - began)
-        await self._record.change(lambda provider, now: after_throttle(provider, permit, now, wait_s))
+        await self._change(lambda provider, now: after_throttle(provider, permit, now, wait_s))
 
     async def _failed(self, operation: str, permit: Permit, failed: ProviderFailed, began: float) -> None:
         self._observer.answered(operation, failed.kind, time.perf_counter() - began)
-        await self._record.change(lambda provider, now: after_failure(provider, permit, now, str(failed), self._rules))
+        await self._change(lambda provider, now: after_failure(provider, permit, now, str(failed), self._rules))
+
+    async def _change(self, after: Callable[[Provider, datetime], Provider]) -> None:
+        before, now = await self._record.change(after)
+        if now.breaker is not before.breaker:
+            log.warning("breaker", state=now.breaker.name, failures=now.consecutive_failures, last_failure=now.last_failure)

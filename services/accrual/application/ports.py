@@ -67,8 +67,8 @@ class ProviderRecord(Protocol):
     async def take_permit(self) -> Permit | float:
         """Returns leave to send one request now, or for how many seconds none may be sent."""
 
-    async def change(self, after: Callable[[Provider, datetime], Provider]) -> Provider:
-        """Applies a pure change under the row's lock, which is not taken if it changes nothing; returns the state after it."""
+    async def change(self, after: Callable[[Provider, datetime], Provider]) -> tuple[Provider, Provider]:
+        """Applies a pure change under the row's lock, which is not taken if it changes nothing; returns the states before and after."""
 
 
 class Submissions(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
+import structlog
+
 from services.accrual.application.gate import Gate
 from services.accrual.application.ports import (
     AccrualSystem,
@@ -21,6 +23,8 @@ from services.accrual.domain.submission import Outcome, Submission
 from shared.errors import Unavailable
 from shared.luhn import is_luhn_valid
 from shared.requests import RequestKey
+
+log = structlog.get_logger()
 
 REGISTERED = (HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT)
 FAILED_RETRY_S = 2.0
@@ -59,6 +63,8 @@ class RegisterPurchase:
         except (ProviderSilenced, ProviderThrottled) as error:
             raise Unavailable("the outside accrual system is not asked now", retry_after_s=error.wait_s) from error
         except ProviderFailed as error:
+            log.warning("purchase", number=number, outcome=error.kind, error=str(error))
             raise Unavailable("the outside accrual system does not answer", retry_after_s=FAILED_RETRY_S) from error
+        log.info("purchase", number=number, outcome=status)
         if status not in REGISTERED:
             raise PurchaseRefused(status)

@@ -23,12 +23,11 @@ HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Ag
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Seconds for connecting and for all of a request, bytes of an answer, requests at once."""
+    """Seconds for connecting and for all of a request, bytes of an answer. How many go at once is limited by the gates before it."""
 
     connect_s: float
     total_s: float
     body_max: int
-    connections_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class HttpAccrualSystem:
     async def opened(self) -> AsyncIterator[HttpAccrualSystem]:
         """Keeps connections for the length of the block."""
         timeout = aiohttp.ClientTimeout(total=self._limits.total_s, connect=self._limits.connect_s)
-        connector = aiohttp.TCPConnector(limit=self._limits.connections_max)
+        connector = aiohttp.TCPConnector(limit=0)
         # What it sends is never unpacked, followed to another place, or remembered as a cookie.
         async with aiohttp.ClientSession(
             timeout=timeout, connector=connector, headers=HEADERS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False

@@ -41,16 +41,16 @@ class PostgresProviderRecord:
                 return Permit(probing.probe_id)
             return self._rules.probe_s  # another replica has just sent the one request
 
-    async def change(self, after: Callable[[Provider, datetime], Provider]) -> Provider:
+    async def change(self, after: Callable[[Provider, datetime], Provider]) -> tuple[Provider, Provider]:
         # Most answers of a healthy provider change nothing, and the row must not become a queue for all polls of the fleet.
         state, now = await self.read()
         if after(state, now) == state:
-            return state
+            return state, state
         async with self._engine.begin() as connection:
             state, now = await _read(connection, lock=True)
             changed = after(state, now)
             await _store(connection, changed, seen=state.generation)
-        return changed
+        return state, changed
 
 
 async def _read(connection: AsyncConnection, *, lock: bool = False) -> tuple[Provider, datetime]:

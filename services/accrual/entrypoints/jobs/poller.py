@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -47,6 +46,7 @@ class Poller:
         self._rules = rules
         self._new_claims = new_claims
         self._polls: set[asyncio.Task[None]] = set()
+        self._taking: asyncio.Task[int] | None = None
 
     async def run(self) -> None:
         """Runs until cancelled, then lets the polls that are under way end. Outlives failures of the database."""
@@ -58,7 +58,13 @@ class Poller:
                     log.warning("polling failed, starting again", error=repr(error))
                     await asyncio.sleep(DATABASE_RETRY_S)
         finally:
-            await asyncio.gather(*self._polls, return_exceptions=True)
+            await self._end()
+
+    async def _end(self) -> None:
+        """Leaves no lease behind that others would have to wait for."""
+        if self._taking:
+            await asyncio.gather(self._taking, return_exceptions=True)
+        await asyncio.gather(*self._polls, return_exceptions=True)
 
     async def _round(self) -> None:
         """Starts what can be started, then waits until more may be possible."""
@@ -71,22 +77,24 @@ class Poller:
         # A breaker that is not closed lets one request through: more leases would only be given back.
         free = self._free if provider.breaker is Breaker.CLOSED else min(1, self._free)
         self._new_claims.clear()
-        leases = await self._queue.lease(free) if free else []
-        self._start(leases)
+        self._taking = asyncio.create_task(self._take(free))
+        taken = await asyncio.shield(self._taking)
         if not self._free:
             await asyncio.wait(self._polls, return_when=asyncio.FIRST_COMPLETED)
-        elif len(leases) < free or provider.breaker is not Breaker.CLOSED:
+        elif taken < free or provider.breaker is not Breaker.CLOSED:
             await self._idle()
 
     @property
     def _free(self) -> int:
         return self._rules.concurrency - len(self._polls)
 
-    def _start(self, leases: Sequence[Lease]) -> None:
+    async def _take(self, free: int) -> int:
+        leases = await self._queue.lease(free)
         for lease in leases:
             task = asyncio.create_task(self._guarded(lease))
             self._polls.add(task)
             task.add_done_callback(self._polls.discard)
+        return len(leases)
 
     async def _guarded(self, lease: Lease) -> None:
         try:
