@@ -15,6 +15,7 @@ from services.balance.application.post_points import PostPoints
 from services.balance.application.read_statement import ReadStatement
 from services.balance.entrypoints.grpc.servicer import BalanceServicer
 from services.balance.settings import BalanceSettings
+from shared.clock import SystemClock
 from shared.grpc.identity import make_verifier
 from shared.grpc.page_tokens import PageTokens
 from shared.grpc.runtime import ServiceParts
@@ -32,7 +33,7 @@ class BalanceContainer(containers.DeclarativeContainer):
     refusals = providers.Singleton(KeyedLimiter, burst=settings.provided.refusals_burst, per_second=settings.provided.refusals_per_second)
     accounts = providers.Singleton(OpenAccount, providers.Singleton(PostgresAccounts, pool))
     points = providers.Singleton(PostPoints, providers.Singleton(PostgresLedger, pool), refusals)
-    statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool))
+    statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool), providers.Singleton(SystemClock))
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
     servicer = providers.Singleton(BalanceServicer, accounts, points, statement, page_tokens)
     verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)

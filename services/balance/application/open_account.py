@@ -1,26 +1,64 @@
-"""Opens accounts and reads them."""
+"""Opens accounts and reads them as of now."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import datetime
+
 from services.balance.application.ports import Accounts
 from services.balance.domain.errors import AccountNotFound, ProgramNotFound
-from services.balance.domain.ledger import Account
+from services.balance.domain.journal import Journal, Loaded
+from services.balance.domain.model import Account, Lot
 from services.balance.domain.names import PROGRAMS, AccountName
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as of now. What has run out since its last operation counts as gone, though it is not written down yet."""
+
+    account: Account
+    available: int
+    pending: int
+    next_expiry: tuple[datetime, int] | None
 
 
 class OpenAccount:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
-    async def open(self, name: AccountName) -> Account:
+    async def open(self, name: AccountName) -> AccountView:
         """Opens the account, or returns it if it is open. Raises ProgramNotFound."""
         if name.program not in PROGRAMS:
             raise ProgramNotFound
-        return await self._accounts.open(name)
+        await self._accounts.open(name)
+        return await self.get(name)
 
-    async def get(self, name: AccountName) -> Account:
+    async def get(self, name: AccountName) -> AccountView:
         """Raises AccountNotFound."""
-        account = await self._accounts.find(name)
-        if account is None:
+        found = await self._accounts.load(name)
+        if found is None:
             raise AccountNotFound
-        return account
+        return view(*found)
+
+
+def view(loaded: Loaded, now: datetime) -> AccountView:
+    """Returns what a command would find, had it come at `now`; nothing is written."""
+    journal = Journal(loaded, now)
+    journal.settle()
+    lots = [lot for lot in journal.lots.values() if lot.free > 0]
+    return AccountView(
+        _unwritten(journal, loaded.account),
+        available=max(0, journal.spendable()),
+        pending=sum(lot.free for lot in lots if lot.available_at > journal.now),
+        next_expiry=_next_expiry(lots),
+    )
+
+
+def _unwritten(journal: Journal, account: Account) -> Account:
+    """Returns the account with its numbers as of now, under the version that is really written."""
+    return replace(journal.after(), version=account.version, updated_at=account.updated_at)
+
+
+def _next_expiry(lots: list[Lot]) -> tuple[datetime, int] | None:
+    soonest = min((lot.expires_at for lot in lots if lot.expires_at is not None), default=None)
+    return (soonest, sum(lot.free for lot in lots if lot.expires_at == soonest)) if soonest else None

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from services.balance.domain.ledger import Account, Command, Decision, Kind, Operation
+from services.balance.domain.decide import Decision, Group
+from services.balance.domain.journal import Loaded
+from services.balance.domain.model import Hold, Kind, Operation
 from services.balance.domain.names import AccountName
 
 
 class Ledger(Protocol):
     """Where commands become operations: load -> decide -> store, in one transaction."""
 
-    async def post(self, commands: Sequence[Command]) -> Decision:
+    async def post(self, groups: Sequence[Group]) -> Decision:
         """Decides the commands under locks and stores what follows. Returns after the commit.
 
         Raises what the database raises; then it is unknown whether the commands happened, and they may be posted again.
@@ -22,13 +25,13 @@ class Ledger(Protocol):
 
 
 class Accounts(Protocol):
-    """Accounts, opened and read one by one."""
+    """Accounts, opened and read."""
 
-    async def open(self, name: AccountName) -> Account:
-        """Opens the account if it is not open; returns it."""
+    async def open(self, name: AccountName) -> None:
+        """Opens the account if it is not open."""
 
-    async def find(self, name: AccountName) -> Account | None:
-        """Returns the account as of its last operation."""
+    async def load(self, name: AccountName) -> tuple[Loaded, datetime] | None:
+        """Returns the account with all its open lots and the holds that have run out, and the time of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class StatementFilter:
 
 
 class Statements(Protocol):
-    """Operations, read back."""
+    """Operations and holds, read back."""
 
     async def list(self, wanted: StatementFilter) -> Sequence[Operation]:
         """Returns at most `limit` operations, newest first."""
@@ -53,3 +56,6 @@ class Statements(Protocol):
 
     async def by_request(self, account: AccountName, actor: str, request_id: UUID) -> Operation | None:
         """Returns the operation that this actor's request made."""
+
+    async def hold(self, account: AccountName, hold_id: int) -> Hold | None:
+        """Returns the account's hold of this number, as it was last written."""

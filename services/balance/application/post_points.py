@@ -1,23 +1,16 @@
-"""Credits and withdrawals: one command each, posted to the ledger, its outcome told as an answer or an error."""
+"""Everything that moves points: one command each, posted to the ledger, its outcome told as an answer or an error."""
 
 from __future__ import annotations
 
 from services.balance.application.ports import Ledger
-from services.balance.domain.errors import (
-    AccountNotFound,
-    BalanceError,
-    BalanceLimitExceeded,
-    InsufficientPoints,
-    OrderAlreadyPaid,
-    OrderNumberInvalid,
-    ProgramNotFound,
-)
-from services.balance.domain.ledger import Command, Kind, NoAccount, Operation, Recorded, Refusal
-from services.balance.domain.names import PROGRAMS, AccountName, operation_name
-from shared.errors import RequestIdReused
+from services.balance.domain import errors
+from services.balance.domain.commands import Command, Withdraw
+from services.balance.domain.decide import Group, Outcome, Recorded, Unrecorded
+from services.balance.domain.model import Operation, Refusal
+from services.balance.domain.names import PROGRAMS, operation_name
+from shared.errors import GalenError, RequestIdReused
 from shared.luhn import is_luhn_valid
 from shared.rate_limit import KeyedLimiter
-from shared.requests import RequestKey
 
 
 class PostPoints:
@@ -27,46 +20,65 @@ class PostPoints:
         self._ledger = ledger
         self._refusals = refusals
 
-    async def credit(self, account: AccountName, amount: int, reference: str, key: RequestKey) -> Recorded:
-        """Credits points, and opens the account if it is missing.
+    async def post(self, command: Command) -> Recorded:
+        """Posts a command; returns its operation, made now or before.
 
-        Raises ProgramNotFound, BalanceLimitExceeded, RequestIdReused.
+        Raises ProgramNotFound, AccountNotFound, OrderNumberInvalid, RequestIdReused, RateLimited, and whatever error stands for the
+        refusal of its kind: see domain/errors.py.
         """
-        return await self._post(_command(Kind.CREDIT, account, amount, reference, key))
-
-    async def withdraw(self, account: AccountName, amount: int, order_number: str, key: RequestKey) -> Recorded:
-        """Spends points on an order.
-
-        Raises OrderNumberInvalid, ProgramNotFound, AccountNotFound, InsufficientPoints, OrderAlreadyPaid, RequestIdReused, RateLimited.
-        """
-        if not is_luhn_valid(order_number):
-            raise OrderNumberInvalid
-        return await self._post(_command(Kind.WITHDRAWAL, account, amount, order_number, key))
-
-    async def _post(self, command: Command) -> Recorded:
-        if command.account.program not in PROGRAMS:
-            raise ProgramNotFound
+        check(command)
         self._refusals.check(command.actor)
-        (outcome,) = (await self._ledger.post([command])).outcomes
-        if isinstance(outcome, NoAccount):
-            raise AccountNotFound
-        if not isinstance(outcome, Recorded):
-            raise RequestIdReused
-        if outcome.operation.refusal is not None:
-            if not outcome.replayed:
-                self._refusals.count(command.actor)
-            raise refusal_error(outcome.operation)
-        return outcome
+        ((outcome,),) = (await self._ledger.post([Group([command])])).outcomes
+        error = error_of(outcome)
+        if error is None:
+            assert isinstance(outcome, Recorded)
+            return outcome
+        if isinstance(outcome, Recorded) and not outcome.replayed:
+            self._refusals.count(command.actor)
+        raise error
 
 
-def _command(kind: Kind, account: AccountName, amount: int, reference: str, key: RequestKey) -> Command:
-    return Command(kind, account, amount, reference, key.actor, key.request_id, key.fingerprint)
+def check(command: Command) -> None:
+    """Refuses what no state could make acceptable. Raises ProgramNotFound, OrderNumberInvalid."""
+    if command.account.program not in PROGRAMS:
+        raise errors.ProgramNotFound
+    if isinstance(command, Withdraw) and not is_luhn_valid(command.reference):
+        raise errors.OrderNumberInvalid
 
 
-def refusal_error(operation: Operation) -> BalanceError:
-    """Returns the error of a refused operation, the same each time it is asked for."""
-    if operation.refusal is Refusal.INSUFFICIENT_POINTS:
-        return InsufficientPoints(available=operation.available_at_refusal or 0, required=operation.requested_amount)
-    if operation.refusal is Refusal.ORDER_ALREADY_PAID:
-        return OrderAlreadyPaid(operation_name(operation.account, operation.related_version or 0))
-    return BalanceLimitExceeded()
+def error_of(outcome: Outcome) -> GalenError | None:
+    """Returns the error of an outcome, the same each time it is asked for; None if the command was applied."""
+    if isinstance(outcome, Unrecorded):
+        return _UNRECORDED[outcome]()
+    return None if outcome.operation.refusal is None else _refusal_error(outcome.operation, outcome.operation.refusal)
+
+
+_UNRECORDED: dict[Unrecorded, type[RequestIdReused | errors.PlainBalanceError]] = {
+    Unrecorded.KEY_REUSED: RequestIdReused,
+    Unrecorded.NO_ACCOUNT: errors.AccountNotFound,
+    Unrecorded.NO_HOLD: errors.HoldNotFound,
+    Unrecorded.NO_OPERATION: errors.OperationNotFound,
+    Unrecorded.LOT_TIMES: errors.LotTimesInvalid,
+    Unrecorded.ABORTED: errors.BatchAborted,
+}
+_PLAIN: dict[Refusal, type[errors.PlainBalanceError]] = {
+    Refusal.BALANCE_LIMIT_EXCEEDED: errors.BalanceLimitExceeded,
+    Refusal.HOLD_EXPIRED: errors.HoldExpired,
+    Refusal.HOLD_RESOLVED: errors.HoldResolved,
+    Refusal.NOT_REVERSIBLE: errors.NotReversible,
+    Refusal.ACCOUNT_NOT_EMPTY: errors.AccountNotEmpty,
+}
+_SHORT: dict[Refusal, type[errors.TooLittle]] = {
+    Refusal.INSUFFICIENT_POINTS: errors.InsufficientPoints,
+    Refusal.CAPTURE_EXCEEDS_HOLD: errors.CaptureExceedsHold,
+    Refusal.REVERSAL_EXCEEDS_ORIGINAL: errors.ReversalExceedsOriginal,
+    Refusal.POINTS_ALREADY_SPENT: errors.PointsAlreadySpent,
+}
+
+
+def _refusal_error(operation: Operation, refusal: Refusal) -> GalenError:
+    if refusal is Refusal.ORDER_ALREADY_PAID:
+        return errors.OrderAlreadyPaid(operation_name(operation.account, operation.related_version or 0))
+    if refusal in _SHORT:
+        return _SHORT[refusal](available=operation.available_at_refusal or 0, required=operation.requested_amount)
+    return _PLAIN[refusal]()

@@ -7,14 +7,16 @@ from dataclasses import replace
 from uuid import UUID
 
 from services.balance.application.ports import StatementFilter, Statements
-from services.balance.domain.errors import OperationNotFound
-from services.balance.domain.ledger import Operation
+from services.balance.domain.errors import HoldNotFound, OperationNotFound
+from services.balance.domain.model import Hold, HoldState, Operation
 from services.balance.domain.names import AccountName
+from shared.clock import Clock
 
 
 class ReadStatement:
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, statements: Statements, clock: Clock) -> None:
         self._statements = statements
+        self._clock = clock
 
     async def page(self, wanted: StatementFilter) -> tuple[Sequence[Operation], int | None]:
         """Returns a page, newest first, and the version below which the next one begins, None after the last."""
@@ -29,6 +31,13 @@ class ReadStatement:
     async def by_request(self, account: AccountName, actor: str, request_id: UUID) -> Operation:
         """Raises OperationNotFound, also for another actor's request."""
         return _found(await self._statements.by_request(account, actor, request_id))
+
+    async def hold(self, account: AccountName, hold_id: int) -> Hold:
+        """Returns the hold as of now: one that has run out shows so, though it is not written down yet. Raises HoldNotFound."""
+        hold = await self._statements.hold(account, hold_id)
+        if hold is None:
+            raise HoldNotFound
+        return replace(hold, state=HoldState.EXPIRED, remaining=0, lots=()) if hold.is_due(self._clock.now()) else hold
 
 
 def _found(operation: Operation | None) -> Operation:

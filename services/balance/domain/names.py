@@ -33,3 +33,12 @@ class AccountName:
 
 def operation_name(account: AccountName, version: int) -> str:
     return f"{account}/operations/{version}"
+
+
+def hold_name(account: AccountName, hold_id: int) -> str:
+    return f"{account}/holds/{hold_id}"
+
+
+def last_number(name: str) -> int:
+    """Returns the number that an operation's or a hold's name ends with."""
+    return int(name.rpartition("/")[2])

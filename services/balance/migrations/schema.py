@@ -12,5 +12,11 @@ schema = ServiceSchema(
     name=SCHEMA,
     metadata=metadata,
     scripts=Path(__file__).parent,
-    privileges={"account": ("select", "insert", "update"), "operation": ("select", "insert"), "schema_version": ("select",)},
+    privileges={
+        "account": ("select", "insert", "update"),
+        "lot": ("select", "insert", "update"),
+        "hold": ("select", "insert", "update"),
+        "operation": ("select", "insert"),
+        "schema_version": ("select",),
+    },
 )

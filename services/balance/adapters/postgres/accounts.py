@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from services.balance.adapters.postgres.rows import ACCOUNT_COLUMNS, account_of
-from services.balance.domain.ledger import Account
+from datetime import datetime
+
+from services.balance.adapters.postgres.rows import HOLD_COLUMNS, READ_ACCOUNTS, due_holds_of, hold_of, loaded_of
+from services.balance.domain.journal import Loaded
 from services.balance.domain.names import AccountName
 from shared.postgres.pool import Pool
 
@@ -12,22 +14,24 @@ OPEN = """
     values (%s, %s, %s, clock_timestamp(), clock_timestamp())
     on conflict (account_key) do nothing
 """
-FIND = f"select {ACCOUNT_COLUMNS} from account where account_key = %s"  # noqa: S608  the columns are ours
+DUE_HOLDS = f"select {HOLD_COLUMNS} from hold where account_key = %s and hold_id = any(%s) and state = 1"  # noqa: S608  the columns are ours
+ALL_LOTS = 2**31 - 1
 
 
 class PostgresAccounts:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def open(self, name: AccountName) -> Account:
+    async def open(self, name: AccountName) -> None:
         async with self._pool.connection() as connection:
             await connection.execute(OPEN, [name.key, name.program, name.account_id])
-        account = await self.find(name)
-        assert account is not None, "accounts are never removed"
-        return account
 
-    async def find(self, name: AccountName) -> Account | None:
+    async def load(self, name: AccountName) -> tuple[Loaded, datetime] | None:
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(FIND, [name.key])
+            cursor = await connection.execute(READ_ACCOUNTS, [ALL_LOTS, [name.key]])
             row = await cursor.fetchone()
-        return account_of(name, row) if row else None
+            if row is None:
+                return None
+            due = due_holds_of(row)
+            holds = await (await connection.execute(DUE_HOLDS, [name.key, due])).fetchall() if due else []
+        return loaded_of(name, row, lots_max=ALL_LOTS, holds=[hold_of(hold) for hold in holds]), row[0]

@@ -1,4 +1,4 @@
-"""Posts batches of commands: two round trips, load and store, with the pure decision between them.
+"""Posts groups of commands: two round trips, load and store, with the pure decision between them.
 
 The rows of the batch's accounts are locked in key order, so that batches of other processes wait instead of dead-locking; everything
 that decides is read after the locks, in statements of their own, because a statement sees nothing that was committed after it began.
@@ -6,19 +6,44 @@ that decides is read after the locks, in statements of their own, because a stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow
 
-from services.balance.adapters.postgres.rows import ACCOUNT_COLUMNS, OPERATION_COLUMNS, account_of, account_row, operation_of, operation_row
-from services.balance.domain.ledger import Command, Decision, Kind, State, decide
+from services.balance.adapters.postgres.rows import (
+    HOLD_COLUMNS,
+    LOT_COLUMNS,
+    OPERATION_COLUMNS,
+    READ_ACCOUNTS,
+    account_row,
+    due_holds_of,
+    hold_of,
+    hold_row,
+    loaded_of,
+    lot_of,
+    lot_row,
+    operation_of,
+    operation_row,
+    with_lots,
+)
+from services.balance.domain.commands import Command, HoldCommand, Reverse, Withdraw
+from services.balance.domain.decide import Decision, Group, State, decide
+from services.balance.domain.journal import Loaded, LotsTruncated
+from services.balance.domain.model import Operation
+from services.balance.domain.names import AccountName
 from shared.postgres.pool import Pool
 
 Connection = AsyncConnection[TupleRow]
 Cursor = AsyncCursor[TupleRow]
+Names = Mapping[UUID, AccountName]
+
+# Most accounts have fewer open lots; for one that has more, the rest is loaded if these don't suffice.
+LOTS_AT_FIRST = 32
+ALL_LOTS = 2**31 - 1
 
 # An account that does not exist can't be locked: those that a credit may open are made first, in key order like the locks.
 OPEN_ACCOUNTS = """
@@ -28,34 +53,69 @@ OPEN_ACCOUNTS = """
     order by account_key
     on conflict (account_key) do nothing
 """
-LOCK_ACCOUNTS = f"""
-    select account_key, {ACCOUNT_COLUMNS} from account where account_key = any(%s::uuid[]) order by account_key for no key update
-"""  # noqa: S608  the columns are ours
-# Not now(): that is when the transaction began, before it waited for the locks.
-READ_CLOCK = "select clock_timestamp()"
+LOCK_ACCOUNTS = "select from account where account_key = any(%s::uuid[]) order by account_key for no key update"
 FIND_RECORDED = f"""
     select account_key, {OPERATION_COLUMNS} from operation
     join unnest(%s::uuid[], %s::text[], %s::uuid[]) as asked (account_key, actor, request_id) using (account_key, actor, request_id)
-"""  # noqa: S608
+"""  # noqa: S608  the columns are ours
 FIND_PAYMENTS = f"""
     select account_key, {OPERATION_COLUMNS} from operation
     join unnest(%s::uuid[], %s::text[]) as asked (account_key, reference) using (account_key, reference)
     where kind = 2 and refusal is null
 """  # noqa: S608
+FIND_HOLDS = f"""
+    select account_key, {HOLD_COLUMNS} from hold
+    join unnest(%s::uuid[], %s::bigint[]) as asked (account_key, hold_id) using (account_key, hold_id)
+"""  # noqa: S608
+FIND_ORIGINALS = f"""
+    select account_key, {OPERATION_COLUMNS}, (
+        select coalesce(sum(reversal.requested_amount), 0)::bigint from operation as reversal
+        where reversal.account_key = operation.account_key and reversal.related_version = operation.version
+            and reversal.kind = 9 and reversal.refusal is null
+    )
+    from operation join unnest(%s::uuid[], %s::bigint[]) as asked (account_key, version) using (account_key, version)
+"""  # noqa: S608
+FIND_LOTS = f"""
+    select account_key, {LOT_COLUMNS} from lot
+    join unnest(%s::uuid[], %s::bigint[]) as asked (account_key, lot_id) using (account_key, lot_id)
+"""  # noqa: S608
 INSERT_OPERATIONS = f"""
     insert into operation (account_key, {OPERATION_COLUMNS})
-    select * from unnest(
+    select key, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, lot_ids::bigint[], lot_amounts::bigint[], v19
+    from unnest(
         %s::uuid[], %s::bigint[], %s::smallint[], %s::smallint[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-        %s::text[], %s::text[], %s::uuid[], %s::bytea[], %s::timestamptz[], %s::smallint[], %s::bigint[], %s::bigint[])
+        %s::text[], %s::text[], %s::uuid[], %s::bytea[], %s::timestamptz[], %s::smallint[], %s::bigint[], %s::bigint[], %s::text[],
+        %s::text[], %s::bigint[]
+    ) as made (key, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, lot_ids, lot_amounts, v19)
 """  # noqa: S608
 UPDATE_ACCOUNTS = """
     update account
-    set version = after.version, posted = after.posted, held = after.held, pending = after.pending, debt = after.debt,
+    set version = after.version, posted = after.posted, held = after.held, debt = after.debt,
         lifetime_earned = after.lifetime_earned, lifetime_spent = after.lifetime_spent, updated_at = after.updated_at
-    from unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-        %s::timestamptz[]) as after (account_key, version, posted, held, pending, debt, lifetime_earned, lifetime_spent, updated_at)
+    from unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[])
+        as after (account_key, version, posted, held, debt, lifetime_earned, lifetime_spent, updated_at)
     where account.account_key = after.account_key
 """
+INSERT_LOTS = f"""
+    insert into lot (account_key, {LOT_COLUMNS}, is_open)
+    select *, remaining > 0
+    from unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+        as made (account_key, {LOT_COLUMNS})
+"""  # noqa: S608
+UPDATE_LOTS = """
+    update lot set remaining = after.remaining, held = after.held, is_open = after.remaining > 0
+    from unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[]) as after (account_key, lot_id, remaining, held)
+    where lot.account_key = after.account_key and lot.lot_id = after.lot_id
+"""
+STORE_HOLDS = f"""
+    insert into hold (account_key, {HOLD_COLUMNS})
+    select account_key, hold_id, state, amount, remaining, captured, reference, expires_at, lot_ids::bigint[], lot_amounts::bigint[]
+    from unnest(%s::uuid[], %s::bigint[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[],
+        %s::text[], %s::text[]) as after (account_key, {HOLD_COLUMNS})
+    on conflict (account_key, hold_id) do update
+    set state = excluded.state, remaining = excluded.remaining, captured = excluded.captured, expires_at = excluded.expires_at,
+        lot_ids = excluded.lot_ids, lot_amounts = excluded.lot_amounts
+"""  # noqa: S608
 
 
 class PostgresLedger:
@@ -64,52 +124,116 @@ class PostgresLedger:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def post(self, commands: Sequence[Command]) -> Decision:
+    async def post(self, groups: Sequence[Group]) -> Decision:
+        commands = [command for group in groups for command in group.commands]
         async with self._pool.connection() as connection, connection.pipeline():
-            decision = decide(commands, await _load(connection, commands))
+            await _lock(connection, commands)
+            decision = await _decide(connection, groups, commands)
             await _store(connection, decision)
             await connection.commit()
         return decision
 
 
-async def _load(connection: Connection, commands: Sequence[Command]) -> State:
-    names = {command.account.key: command.account for command in commands}
-    opened = sorted({(name.key, name.program, name.account_id) for name in (c.account for c in commands if c.opens_account)})
+async def _lock(connection: Connection, commands: Sequence[Command]) -> None:
+    opened = {(name.key, name.program, name.account_id) for name in (c.account for c in commands if c.opens_account)}
     if opened:
-        await connection.execute(OPEN_ACCOUNTS, _columns(opened))
-    locked = await connection.execute(LOCK_ACCOUNTS, [sorted(names)])
-    clock = await connection.execute(READ_CLOCK)
-    recorded = await connection.execute(FIND_RECORDED, _columns([(c.account.key, c.actor, c.request_id) for c in commands]))
-    payments = await _find_payments(connection, commands)
-    accounts = {names[key]: account_of(names[key], row) for key, *row in await locked.fetchall()}
-    known = [operation_of(names[key], row) for key, *row in await recorded.fetchall()]
-    paid = [operation_of(names[key], row) for key, *row in await payments.fetchall()] if payments else []
+        await connection.execute(OPEN_ACCOUNTS, columns(sorted(opened)))
+    await connection.execute(LOCK_ACCOUNTS, [sorted({command.account.key for command in commands})])
+
+
+async def _decide(connection: Connection, groups: Sequence[Group], commands: Sequence[Command]) -> Decision:
+    try:
+        return decide(groups, await _load(connection, commands, LOTS_AT_FIRST))
+    except LotsTruncated:
+        return decide(groups, await _load(connection, commands, ALL_LOTS))
+
+
+async def _load(connection: Connection, commands: Sequence[Command], lots_max: int) -> State:
+    names = {command.account.key: command.account for command in commands}
+    accounts = await connection.execute(READ_ACCOUNTS, [lots_max, list(names)])
+    recorded = await connection.execute(FIND_RECORDED, columns([(c.account.key, c.actor, c.request_id) for c in commands]))
+    payments = await _maybe(connection, FIND_PAYMENTS, {(c.account.key, c.reference) for c in commands if isinstance(c, Withdraw)})
+    originals = await _maybe(connection, FIND_ORIGINALS, {(c.account.key, c.version) for c in commands if isinstance(c, Reverse)})
+    rows = await accounts.fetchall()
+    found = await _originals(names, originals)
     return State(
-        now=await _single(clock),
-        accounts=accounts,
-        recorded={operation.identity: operation for operation in known},
-        payments={(operation.account, operation.reference): operation for operation in paid},
+        now=min((row[0] for row in rows), default=datetime.now(UTC)),
+        accounts=await _accounts(connection, names, rows, lots_max, commands, [operation for operation, _ in found.values()]),
+        recorded={operation.identity: operation for operation in await _operations(names, recorded)},
+        payments={(operation.account, operation.reference): operation for operation in await _operations(names, payments)},
+        originals=found,
     )
 
 
-async def _find_payments(connection: Connection, commands: Sequence[Command]) -> Cursor | None:
-    asked = {(command.account.key, command.reference) for command in commands if command.kind is Kind.WITHDRAWAL}
-    return await connection.execute(FIND_PAYMENTS, _columns(sorted(asked))) if asked else None
+async def _accounts(
+    connection: Connection,
+    names: Names,
+    rows: Sequence[TupleRow],
+    lots_max: int,
+    commands: Sequence[Command],
+    originals: Sequence[Operation],
+) -> Mapping[AccountName, Loaded]:
+    """Returns the accounts with their holds that are named or have run out, and the lots that a reversal may touch."""
+    named = {(command.account.key, command.hold_id) for command in commands if isinstance(command, HoldCommand)}
+    due = {(row[1], hold_id) for row in rows for hold_id in due_holds_of(row)}
+    touched = {(operation.account.key, lot_id) for operation in originals for lot_id in _lots_of(operation)}
+    holds = await _find(connection, FIND_HOLDS, named | due)
+    lots = await _find(connection, FIND_LOTS, touched)
+    return {
+        names[row[1]]: with_lots(
+            loaded_of(names[row[1]], row, lots_max=lots_max, holds=[hold_of(hold) for hold in holds.get(row[1], ())]),
+            [lot_of(lot) for lot in lots.get(row[1], ())],
+        )
+        for row in rows
+    }
+
+
+def _lots_of(operation: Operation) -> Iterable[int]:
+    """Returns the lots that a reversal of the operation may touch."""
+    return {operation.version, *(lot_id for lot_id, _ in operation.lots)}
+
+
+async def _maybe(connection: Connection, statement: str, asked: set[tuple[Any, ...]]) -> Cursor | None:
+    """Sends a statement only if something is asked for, without waiting for its answer."""
+    return await connection.execute(statement, columns(sorted(asked))) if asked else None
+
+
+async def _find(connection: Connection, statement: str, asked: set[tuple[Any, ...]]) -> Mapping[UUID, list[Sequence[Any]]]:
+    """Returns the rows by account, without their key."""
+    cursor = await _maybe(connection, statement, asked)
+    found: dict[UUID, list[Sequence[Any]]] = {}
+    for key, *row in await cursor.fetchall() if cursor else ():
+        found.setdefault(key, []).append(row)
+    return found
+
+
+async def _operations(names: Names, cursor: Cursor | None) -> Sequence[Operation]:
+    return [operation_of(names[key], row) for key, *row in await cursor.fetchall()] if cursor else []
+
+
+async def _originals(names: Names, cursor: Cursor | None) -> Mapping[tuple[AccountName, int], tuple[Operation, int]]:
+    rows = await cursor.fetchall() if cursor else []
+    found = [(operation_of(names[key], row), before) for key, *row, before in rows]
+    return {(operation.account, operation.version): (operation, before) for operation, before in found}
 
 
 async def _store(connection: Connection, decision: Decision) -> None:
-    if decision.operations:
-        await connection.execute(INSERT_OPERATIONS, _columns([operation_row(operation) for operation in decision.operations]))
-        await connection.execute(UPDATE_ACCOUNTS, _columns([account_row(account) for account in decision.accounts]))
+    if not decision.operations:
+        return
+    made = {(operation.account, operation.version) for operation in decision.operations}
+    new_lots = [lot_row(name, lot) for name, lot in decision.lots if (name, lot.id) in made]
+    old_lots = [(name.key, lot.id, lot.remaining, lot.held) for name, lot in decision.lots if (name, lot.id) not in made]
+    for statement, rows in (
+        (INSERT_OPERATIONS, [operation_row(operation) for operation in decision.operations]),
+        (UPDATE_ACCOUNTS, [account_row(account) for account in decision.accounts]),
+        (INSERT_LOTS, new_lots),
+        (UPDATE_LOTS, old_lots),
+        (STORE_HOLDS, [hold_row(name, hold) for name, hold in decision.holds]),
+    ):
+        if rows:
+            await connection.execute(statement, columns(rows))
 
 
-def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """Turns rows into the arrays that `unnest` takes, one a column."""
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-async def _single(cursor: Cursor) -> datetime:
-    row = await cursor.fetchone()
-    assert row is not None
-    now: datetime = row[0]
-    return now

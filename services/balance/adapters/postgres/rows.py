@@ -3,29 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from services.balance.domain.ledger import Account, Book, Kind, Operation, Refusal
+from services.balance.domain.journal import Loaded
+from services.balance.domain.model import Account, Book, Hold, HoldState, Kind, Lot, LotUses, Operation, Refusal
 from services.balance.domain.names import AccountName
 
-ACCOUNT_COLUMNS = "version, posted, held, pending, debt, lifetime_earned, lifetime_spent, created_at, updated_at"
+ACCOUNT_COLUMNS = "version, posted, held, debt, lifetime_earned, lifetime_spent, min_balance, created_at, updated_at"
+LOT_COLUMNS = "lot_id, amount, remaining, held, available_at, expires_at"
+HOLD_COLUMNS = "hold_id, state, amount, remaining, captured, reference, expires_at, lot_ids, lot_amounts"
 OPERATION_COLUMNS = (
     "version, kind, debit_book, credit_book, amount, requested_amount, posted_after, held_after, reference, actor, request_id,"
-    " fingerprint, created_at, refusal, available_at_refusal, related_version"
+    " fingerprint, created_at, refusal, available_at_refusal, related_version, lot_ids, lot_amounts, debt_change"
 )
 
+# An account with its open lots, at most so many, soonest to expire first, and the holds that have run out: one row, one snapshot.
+# Lots and holds come as arrays, a column each. Under locks it is a statement of its own, after the one that locks.
+READ_ACCOUNTS = f"""
+    select clock_timestamp(), account_key, {ACCOUNT_COLUMNS}, lots.*, holds.*
+    from account
+    cross join lateral (
+        select count(*), array_agg(lot_id), array_agg(amount), array_agg(remaining), array_agg(held), array_agg(available_at),
+            array_agg(expires_at)
+        from (
+            select {LOT_COLUMNS} from lot
+            where lot.account_key = account.account_key and is_open
+            order by expires_at nulls last, lot_id limit %s
+        ) as open_lot
+    ) as lots
+    cross join lateral (
+        select array_agg(hold_id) from hold
+        where hold.account_key = account.account_key and state = 1 and expires_at <= clock_timestamp()
+    ) as holds
+    where account_key = any(%s::uuid[])
+"""  # noqa: S608  the columns are ours
+_LOTS_AT = 2 + len(ACCOUNT_COLUMNS.split(","))
 
-def account_of(name: AccountName, row: Sequence[Any]) -> Account:
-    """Returns the account of a row of ACCOUNT_COLUMNS."""
-    return Account(name, *row)
+
+def loaded_of(name: AccountName, row: Sequence[Any], *, lots_max: int, holds: Sequence[Hold]) -> Loaded:
+    """Returns the account of a row of READ_ACCOUNTS that was asked for with the limit `lots_max`."""
+    count, *columns = row[_LOTS_AT : _LOTS_AT + 7]
+    lots = [Lot(*values) for values in zip(*columns, strict=True)] if count else []
+    return Loaded(Account(name, *row[2:_LOTS_AT]), lots, holds, lots_complete=count < lots_max)
+
+
+def with_lots(loaded: Loaded, lots: Sequence[Lot]) -> Loaded:
+    """Adds lots that are not among the loaded ones: closed ones, which a reversal may open again."""
+    known = {lot.id for lot in loaded.lots}
+    more = [lot for lot in lots if lot.id not in known]
+    return replace(loaded, lots=[*loaded.lots, *more]) if more else loaded
+
+
+def due_holds_of(row: Sequence[Any]) -> list[int]:
+    """Returns the ids of the holds that have run out, of a row of READ_ACCOUNTS."""
+    return row[-1] or []
+
+
+def lot_of(row: Sequence[Any]) -> Lot:
+    """Returns the lot of a row of LOT_COLUMNS."""
+    return Lot(*row)
+
+
+def hold_of(row: Sequence[Any]) -> Hold:
+    """Returns the hold of a row of HOLD_COLUMNS."""
+    values = list(row[:7])
+    values[1] = HoldState(row[1])
+    values.append(_uses(row[7], row[8]))
+    return Hold(*values)
 
 
 def operation_of(name: AccountName, row: Sequence[Any]) -> Operation:
     """Returns the operation of a row of OPERATION_COLUMNS."""
-    values = list(row)
+    values = list(row[:16])
     values[1:4] = Kind(row[1]), Book(row[2]), Book(row[3])
     values[13] = None if row[13] is None else Refusal(row[13])
+    values += [_uses(row[16], row[17]), row[18]]
     return Operation(name, *values)
+
+
+def _uses(lot_ids: Sequence[int], lot_amounts: Sequence[int]) -> LotUses:
+    return tuple(zip(lot_ids, lot_amounts, strict=True))
 
 
 def operation_row(operation: Operation) -> tuple[Any, ...]:
@@ -48,6 +106,8 @@ def operation_row(operation: Operation) -> tuple[Any, ...]:
         None if operation.refusal is None else operation.refusal.value,
         operation.available_at_refusal,
         operation.related_version,
+        *_use_arrays(operation.lots),
+        operation.debt_change,
     )
 
 
@@ -58,9 +118,25 @@ def account_row(account: Account) -> tuple[Any, ...]:
         account.version,
         account.posted,
         account.held,
-        account.pending,
         account.debt,
         account.lifetime_earned,
         account.lifetime_spent,
         account.updated_at,
     )
+
+
+def lot_row(name: AccountName, lot: Lot) -> tuple[Any, ...]:
+    """Returns the account's key and the values of LOT_COLUMNS."""
+    return name.key, lot.id, lot.amount, lot.remaining, lot.held, lot.available_at, lot.expires_at
+
+
+def hold_row(name: AccountName, hold: Hold) -> tuple[Any, ...]:
+    """Returns the account's key and the values of HOLD_COLUMNS."""
+    uses = _use_arrays(hold.lots)
+    return name.key, hold.id, hold.state.value, hold.amount, hold.remaining, hold.captured, hold.reference, hold.expires_at, *uses
+
+
+def _use_arrays(uses: LotUses) -> tuple[str, str]:
+    """Returns lot ids and amounts as array literals: `unnest` would flatten arrays of arrays."""
+    ids, amounts = (",".join([str(use[side]) for use in uses]) for side in (0, 1))
+    return f"{{{ids}}}", f"{{{amounts}}}"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from services.balance.adapters.postgres.rows import OPERATION_COLUMNS, operation_of
+from services.balance.adapters.postgres.rows import HOLD_COLUMNS, OPERATION_COLUMNS, hold_of, operation_of
 from services.balance.application.ports import StatementFilter
-from services.balance.domain.ledger import Kind, Operation
+from services.balance.domain.model import Hold, Kind, Operation
 from services.balance.domain.names import AccountName
 from shared.postgres.pool import Pool
 
@@ -19,6 +19,7 @@ LIST = f"""
 """  # noqa: S608  the columns are ours
 BY_VERSION = f"select {OPERATION_COLUMNS} from operation where account_key = %s and version = %s"  # noqa: S608
 BY_REQUEST = f"select {OPERATION_COLUMNS} from operation where account_key = %s and actor = %s and request_id = %s"  # noqa: S608
+HOLD = f"select {HOLD_COLUMNS} from hold where account_key = %s and hold_id = %s"  # noqa: S608
 AFTER_ALL = 2**63 - 1
 
 
@@ -36,6 +37,11 @@ class PostgresStatements:
 
     async def by_request(self, account: AccountName, actor: str, request_id: UUID) -> Operation | None:
         return next(iter(await self._read(account, BY_REQUEST, [account.key, actor, request_id])), None)
+
+    async def hold(self, account: AccountName, hold_id: int) -> Hold | None:
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(HOLD, [account.key, hold_id])).fetchone()
+        return hold_of(row) if row else None
 
     async def _read(self, account: AccountName, statement: str, parameters: Sequence[Any]) -> Sequence[Operation]:
         async with self._pool.connection() as connection:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Index,
@@ -22,6 +24,17 @@ SCHEMA = "balance"
 metadata = MetaData(schema=SCHEMA)
 
 _TIME = TIMESTAMP(timezone=True)
+# Rows that are updated often and whose indexed columns rarely change: room for heap-only updates.
+_ROOMY = {"fillfactor": 70}
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _array(name: str) -> Column[list[int]]:
+    return Column(name, ARRAY(BigInteger), nullable=False, server_default=text("'{}'"))
+
 
 account = Table(
     "account",
@@ -29,19 +42,18 @@ account = Table(
     Column("account_key", Uuid, primary_key=True),
     Column("program", Text, nullable=False),
     Column("account_id", Text, nullable=False),
-    Column("version", BigInteger, nullable=False, server_default=text("0")),
-    Column("posted", BigInteger, nullable=False, server_default=text("0")),
-    Column("held", BigInteger, nullable=False, server_default=text("0")),
-    Column("pending", BigInteger, nullable=False, server_default=text("0")),
-    Column("debt", BigInteger, nullable=False, server_default=text("0")),
-    Column("lifetime_earned", BigInteger, nullable=False, server_default=text("0")),
-    Column("lifetime_spent", BigInteger, nullable=False, server_default=text("0")),
+    _count("version"),
+    _count("posted"),
+    _count("held"),
+    _count("debt"),
+    _count("lifetime_earned"),
+    _count("lifetime_spent"),
+    _count("min_balance"),
     Column("created_at", _TIME, nullable=False),
     Column("updated_at", _TIME, nullable=False),
-    CheckConstraint("posted - held >= 0", name="account_not_overdrawn"),
-    CheckConstraint("held >= 0 and pending >= 0 and debt >= 0", name="account_parts_not_negative"),
-    # An account is updated at each operation and none of its indexed columns ever changes: room for heap-only updates.
-    postgresql_with={"fillfactor": 70},
+    CheckConstraint("posted + debt - held >= 0", name="account_not_overdrawn"),
+    CheckConstraint("held >= 0 and debt >= 0", name="account_parts_not_negative"),
+    postgresql_with=_ROOMY,
 )
 
 operation = Table(
@@ -64,9 +76,54 @@ operation = Table(
     Column("refusal", SmallInteger),
     Column("available_at_refusal", BigInteger),
     Column("related_version", BigInteger),
+    _array("lot_ids"),
+    _array("lot_amounts"),
+    _count("debt_change"),
     UniqueConstraint("account_key", "actor", "request_id", name="operation_request_unique"),
-    CheckConstraint("(refusal is null) = (amount > 0)", name="operation_moves_or_is_refused"),
+    # Kind 6 is an extension: it moves nothing.
+    CheckConstraint("case when refusal is null and kind <> 6 then amount > 0 else amount = 0 end", name="operation_moves_or_is_refused"),
     CheckConstraint("debit_book <> credit_book", name="operation_between_two_books"),
-    # What withdrawals are: kind 2. An order number is paid once by an account; a refused attempt does not use it up.
+    # Kind 2 is a withdrawal. An order number is paid once by an account; a refused attempt does not use it up.
     Index("operation_payment_unique", "account_key", "reference", unique=True, postgresql_where=text("kind = 2 and refusal is null")),
+    # Kind 9 is a reversal: what was asked back of an operation is summed before more is.
+    Index("operation_reversals", "account_key", "related_version", postgresql_where=text("kind = 9 and refusal is null")),
+)
+
+lot = Table(
+    "lot",
+    metadata,
+    Column("account_key", Uuid, primary_key=True),
+    Column("lot_id", BigInteger, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("available_at", _TIME, nullable=False),
+    Column("expires_at", _TIME),
+    # Whether anything remains, in a column of its own: an index on `remaining` itself would make every update rewrite it.
+    Column("is_open", Boolean, nullable=False),
+    CheckConstraint("held >= 0 and remaining >= held", name="lot_not_overdrawn"),
+    CheckConstraint("is_open = (remaining > 0)", name="lot_open_while_something_remains"),
+    Index("lot_spending_order", "account_key", "expires_at", "lot_id", postgresql_where=text("is_open")),
+    Index("lot_due", "expires_at", postgresql_where=text("is_open and expires_at is not null")),
+    postgresql_with=_ROOMY,
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("account_key", Uuid, primary_key=True),
+    Column("hold_id", BigInteger, primary_key=True),
+    Column("state", SmallInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    Column("captured", BigInteger, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("expires_at", _TIME),
+    _array("lot_ids"),
+    _array("lot_amounts"),
+    CheckConstraint("remaining >= 0 and captured >= 0 and remaining + captured <= amount", name="hold_parts_within_amount"),
+    CheckConstraint("(state = 1) = (remaining > 0)", name="hold_open_while_something_is_held"),
+    Index("hold_open", "account_key", "expires_at", postgresql_where=text("state = 1")),
+    Index("hold_due", "expires_at", postgresql_where=text("state = 1 and expires_at is not null")),
+    postgresql_with=_ROOMY,
 )

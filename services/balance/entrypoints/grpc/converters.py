@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from galen.balance.v1 import account_pb2, balance_service_pb2, error_reason_pb2, operation_pb2
+from galen.balance.v1 import account_pb2, balance_service_pb2, error_reason_pb2, hold_pb2, operation_pb2
 
+from services.balance.application.open_account import AccountView
 from services.balance.application.ports import StatementFilter
-from services.balance.domain.ledger import Account, Kind, Operation, Refusal
-from services.balance.domain.names import AccountName, operation_name
+from services.balance.domain.model import Hold, Kind, Operation, Refusal
+from services.balance.domain.names import AccountName, hold_name, operation_name
 from shared.grpc.page_tokens import page_size
 from shared.grpc.timestamps import timestamp
 
@@ -14,13 +15,14 @@ APPLIED = operation_pb2.OPERATION_STATE_APPLIED
 REFUSED = operation_pb2.OPERATION_STATE_REFUSED
 
 
-def account_message(account: Account) -> account_pb2.Account:
-    return account_pb2.Account(
+def account_message(view: AccountView) -> account_pb2.Account:
+    account = view.account
+    message = account_pb2.Account(
         name=str(account.name),
         posted=account.posted,
         held=account.held,
-        available=account.available,
-        pending=account.pending,
+        available=view.available,
+        pending=view.pending,
         lifetime_earned=account.lifetime_earned,
         lifetime_spent=account.lifetime_spent,
         debt=account.debt,
@@ -28,6 +30,24 @@ def account_message(account: Account) -> account_pb2.Account:
         etag=f'"{account.version}"',
         create_time=timestamp(account.created_at),
         update_time=timestamp(account.updated_at),
+        min_balance=account.min_balance,
+    )
+    if view.next_expiry:
+        time, points = view.next_expiry
+        message.next_expiry.CopyFrom(account_pb2.NextExpiry(time=timestamp(time), points=points))
+    return message
+
+
+def hold_message(account: AccountName, hold: Hold) -> hold_pb2.Hold:
+    return hold_pb2.Hold(
+        name=hold_name(account, hold.id),
+        state=hold_pb2.HoldState.ValueType(hold.state),
+        amount=hold.amount,
+        remaining=hold.remaining,
+        captured=hold.captured,
+        released=hold.amount - hold.captured - hold.remaining,
+        reference=hold.reference,
+        expire_time=timestamp(hold.expires_at) if hold.expires_at else None,
     )
 
 
@@ -48,6 +68,9 @@ def operation_message(operation: Operation) -> operation_pb2.Operation:
         actor=operation.actor,
         create_time=timestamp(operation.created_at),
         refusal_reason=_reason(operation.refusal),
+        related_operation=operation_name(operation.account, operation.related_version) if operation.related_version else "",
+        lots=[operation_pb2.LotUse(lot=lot_id, amount=amount) for lot_id, amount in operation.lots],
+        debt_change=operation.debt_change,
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from uuid import UUID
 
 from galen.balance.v1 import balance_service_pb2 as messages
-from galen.balance.v1 import balance_service_pb2_grpc
+from galen.balance.v1 import balance_service_pb2_grpc, operation_pb2
 
 from services.balance.application.open_account import OpenAccount
 from services.balance.application.post_points import PostPoints
 from services.balance.application.read_statement import ReadStatement
-from services.balance.domain.names import AccountName
-from services.balance.entrypoints.grpc.converters import account_message, operation_message, statement_filter
-from shared.grpc.call import current_principal, request_key
+from services.balance.domain.commands import Command
+from services.balance.domain.names import AccountName, hold_name, last_number
+from services.balance.entrypoints.grpc import commands
+from services.balance.entrypoints.grpc.converters import account_message, hold_message, operation_message, statement_filter
+from shared.grpc.call import current_principal
 from shared.grpc.interceptor import Context
 from shared.grpc.page_tokens import PageTokens
 
@@ -33,14 +35,38 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
         return messages.GetAccountResponse(account=account_message(account))
 
     async def CreditPoints(self, request: messages.CreditPointsRequest, context: Context) -> messages.CreditPointsResponse:
-        account = AccountName.parse(request.account)
-        posted = await self._points.credit(account, request.amount, request.reference, request_key(request))
-        return messages.CreditPointsResponse(operation=operation_message(posted.operation), replayed=posted.replayed)
+        operation, replayed = await self._post(commands.credit(request))
+        return messages.CreditPointsResponse(operation=operation, replayed=replayed)
 
     async def WithdrawPoints(self, request: messages.WithdrawPointsRequest, context: Context) -> messages.WithdrawPointsResponse:
-        account = AccountName.parse(request.account)
-        posted = await self._points.withdraw(account, request.amount, request.order_number, request_key(request))
-        return messages.WithdrawPointsResponse(operation=operation_message(posted.operation), replayed=posted.replayed)
+        operation, replayed = await self._post(commands.withdraw(request))
+        return messages.WithdrawPointsResponse(operation=operation, replayed=replayed)
+
+    async def ReservePoints(self, request: messages.ReservePointsRequest, context: Context) -> messages.ReservePointsResponse:
+        operation, replayed = await self._post(commands.reserve(request, current_principal.get()))
+        hold = hold_name(AccountName.parse(request.account), operation.version)
+        return messages.ReservePointsResponse(operation=operation, replayed=replayed, hold=hold)
+
+    async def ExtendHold(self, request: messages.ExtendHoldRequest, context: Context) -> messages.ExtendHoldResponse:
+        operation, replayed = await self._post(commands.extend(request))
+        return messages.ExtendHoldResponse(operation=operation, replayed=replayed, hold=request.hold)
+
+    async def CapturePoints(self, request: messages.CapturePointsRequest, context: Context) -> messages.CapturePointsResponse:
+        operation, replayed = await self._post(commands.capture(request))
+        return messages.CapturePointsResponse(operation=operation, replayed=replayed, hold=request.hold)
+
+    async def ReleasePoints(self, request: messages.ReleasePointsRequest, context: Context) -> messages.ReleasePointsResponse:
+        operation, replayed = await self._post(commands.release(request))
+        return messages.ReleasePointsResponse(operation=operation, replayed=replayed, hold=request.hold)
+
+    async def ReverseOperation(self, request: messages.ReverseOperationRequest, context: Context) -> messages.ReverseOperationResponse:
+        operation, replayed = await self._post(commands.reverse(request))
+        return messages.ReverseOperationResponse(operation=operation, replayed=replayed)
+
+    async def GetHold(self, request: messages.GetHoldRequest, context: Context) -> messages.GetHoldResponse:
+        account = AccountName.parse(request.name)
+        hold = await self._statement.hold(account, last_number(request.name))
+        return messages.GetHoldResponse(hold=hold_message(account, hold))
 
     async def ListOperations(self, request: messages.ListOperationsRequest, context: Context) -> messages.ListOperationsResponse:
         page, next_version = await self._statement.page(statement_filter(request, self._page_tokens.open(request)))
@@ -52,6 +78,9 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
             account, actor = AccountName.parse(request.request.parent), current_principal.get().actor
             operation = await self._statement.by_request(account, actor, UUID(request.request.request_id))
         else:
-            version = int(request.name.rpartition("/")[2])
-            operation = await self._statement.by_version(AccountName.parse(request.name), version)
+            operation = await self._statement.by_version(AccountName.parse(request.name), last_number(request.name))
         return messages.GetOperationResponse(operation=operation_message(operation))
+
+    async def _post(self, command: Command) -> tuple[operation_pb2.Operation, bool]:
+        posted = await self._points.post(command)
+        return operation_message(posted.operation), posted.replayed

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egalen/balance/v1/account.proto\x12\x10galen.balance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n\x07\x41\x63\x63ount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06posted\x18\x02 \x01(\x03\x12\x0c\n\x04held\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x0f\n\x07pending\x18\x05 \x01(\x03\x12\x17\n\x0flifetime_earned\x18\x06 \x01(\x03\x12\x16\n\x0elifetime_spent\x18\x07 \x01(\x03\x12\x0c\n\x04\x64\x65\x62t\x18\x08 \x01(\x03\x12\x31\n\x0bnext_expiry\x18\t \x01(\x0b\x32\x1c.galen.balance.v1.NextExpiry\x12\x0f\n\x07version\x18\n \x01(\x03\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\nNextExpiry\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06points\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egalen/balance/v1/account.proto\x12\x10galen.balance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe1\x02\n\x07\x41\x63\x63ount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06posted\x18\x02 \x01(\x03\x12\x0c\n\x04held\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x0f\n\x07pending\x18\x05 \x01(\x03\x12\x17\n\x0flifetime_earned\x18\x06 \x01(\x03\x12\x16\n\x0elifetime_spent\x18\x07 \x01(\x03\x12\x0c\n\x04\x64\x65\x62t\x18\x08 \x01(\x03\x12\x31\n\x0bnext_expiry\x18\t \x01(\x0b\x32\x1c.galen.balance.v1.NextExpiry\x12\x0f\n\x07version\x18\n \x01(\x03\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmin_balance\x18\x0e \x01(\x03\"F\n\nNextExpiry\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06points\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'galen.balance.v1.account_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCOUNT']._serialized_start=86
-  _globals['_ACCOUNT']._serialized_end=418
-  _globals['_NEXTEXPIRY']._serialized_start=420
-  _globals['_NEXTEXPIRY']._serialized_end=490
+  _globals['_ACCOUNT']._serialized_end=439
+  _globals['_NEXTEXPIRY']._serialized_start=441
+  _globals['_NEXTEXPIRY']._serialized_end=511
 # @@protoc_insertion_point(module_scope)

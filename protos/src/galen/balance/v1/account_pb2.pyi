@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Account(_message.Message):
     """A customer's points in one programme. All amounts are hundredths of a point.
 
-    `posted = available + held + pending` while there is no debt; `available` is never below zero.
+    `posted + debt = held + pending + what can be spent now`; `available` is what can be spent now less `debt`, never below zero.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -39,10 +39,11 @@ class Account(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    MIN_BALANCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`programs/{program}/accounts/{account}`; `{account}` is the customer's id."""
     posted: _builtins.int
-    """Everything credited and not yet spent or expired."""
+    """Everything credited and not yet spent or expired, less `debt`; below zero while more was taken back than was there."""
     held: _builtins.int
     """Set aside for payments under way; can't be spent otherwise."""
     available: _builtins.int
@@ -59,6 +60,8 @@ class Account(_message.Message):
     """How many operations the account has, refusals included. Grows by one with each."""
     etag: _builtins.str
     """Changes whenever the account does."""
+    min_balance: _builtins.int
+    """What must remain after points are spent; below zero it is an overdraft. Usually 0."""
     @_builtins.property
     def next_expiry(self) -> Global___NextExpiry:
         """The points that expire next; unset if none do."""
@@ -87,10 +90,11 @@ class Account(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        min_balance: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "next_expiry", b"next_expiry", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "create_time", b"create_time", "debt", b"debt", "etag", b"etag", "held", b"held", "lifetime_earned", b"lifetime_earned", "lifetime_spent", b"lifetime_spent", "name", b"name", "next_expiry", b"next_expiry", "pending", b"pending", "posted", b"posted", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "create_time", b"create_time", "debt", b"debt", "etag", b"etag", "held", b"held", "lifetime_earned", b"lifetime_earned", "lifetime_spent", b"lifetime_spent", "min_balance", b"min_balance", "name", b"name", "next_expiry", b"next_expiry", "pending", b"pending", "posted", b"posted", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,13 +24,16 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from galen.balance.v1 import account_pb2 as galen_dot_balance_dot_v1_dot_account__pb2
+from galen.balance.v1 import hold_pb2 as galen_dot_balance_dot_v1_dot_hold__pb2
 from galen.balance.v1 import operation_pb2 as galen_dot_balance_dot_v1_dot_operation__pb2
 from galen.options.v1 import policy_pb2 as galen_dot_options_dot_v1_dot_policy__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&galen/balance/v1/balance_service.proto\x12\x10galen.balance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egalen/balance/v1/account.proto\x1a galen/balance/v1/operation.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xaa\x01\n\x14\x43reateAccountRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^programs/[a-z][a-z0-9-]{0,62}$\x12\x34\n\naccount_id\x18\x02 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"C\n\x15\x43reateAccountResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.galen.balance.v1.Account\"j\n\x11GetAccountRequest\x12U\n\x04name\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\"@\n\x12GetAccountResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.galen.balance.v1.Account\"\xe9\x01\n\x13\x43reditPointsRequest\x12X\n\x07\x61\x63\x63ount\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12\"\n\x06\x61mount\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d \x00\x12\x32\n\treference\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xff\x01\x32\x0f^[^[:cntrl:]]*$\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"X\n\x14\x43reditPointsResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xe8\x01\n\x15WithdrawPointsRequest\x12X\n\x07\x61\x63\x63ount\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12\"\n\x06\x61mount\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d \x00\x12/\n\x0corder_number\x18\x03 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x12r\x10\x32\x0e^[0-9]{1,255}$\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"Z\n\x16WithdrawPointsResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\x88\x02\n\x15ListOperationsRequest\x12W\n\x06parent\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x43\n\x05kinds\x18\x04 \x03(\x0e\x32\x1f.galen.balance.v1.OperationKindB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x17\n\x0finclude_refused\x18\x05 \x01(\x08\"b\n\x16ListOperationsResponse\x12/\n\noperations\x18\x01 \x03(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd1\x01\n\x13GetOperationRequest\x12o\n\x04name\x18\x01 \x01(\tB_\xbaH\\rZ2X^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/operations/[1-9][0-9]{0,17}$H\x00\x12\x38\n\x07request\x18\x02 \x01(\x0b\x32%.galen.balance.v1.OperationRequestKeyH\x00\x42\x0f\n\x06lookup\x12\x05\xbaH\x02\x08\x01\"\x90\x01\n\x13OperationRequestKey\x12W\n\x06parent\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"F\n\x14GetOperationResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation2\xb9\t\n\x0e\x42\x61lanceService\x12\xa1\x01\n\rCreateAccount\x12&.galen.balance.v1.CreateAccountRequest\x1a\'.galen.balance.v1.CreateAccountResponse\"?\xca\xf3\x18\x10\x12\x01\x04\x1a\tcustomers \x01\x82\xd3\xe4\x93\x02%\" /v1/{parent=programs/*}/accounts:\x01*\x12\xbb\x01\n\nGetAccount\x12#.galen.balance.v1.GetAccountRequest\x1a$.galen.balance.v1.GetAccountResponse\"b\x90\x02\x01\xca\xf3\x18\x33\x12\x03\x01\x02\x04\x1a\x07\x61\x63\x63rual\x1a\tcustomers\x1a\x06orders*\x10\n\x04name\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=programs/*/accounts/*}\x12\xa3\x01\n\x0c\x43reditPoints\x12%.galen.balance.v1.CreditPointsRequest\x1a&.galen.balance.v1.CreditPointsResponse\"D\xca\xf3\x18\x0b\x1a\x07\x61\x63\x63rual \x01\x82\xd3\xe4\x93\x02/\"*/v1/{account=programs/*/accounts/*}:credit:\x01*\x12\xc2\x01\n\x0eWithdrawPoints\x12\'.galen.balance.v1.WithdrawPointsRequest\x1a(.galen.balance.v1.WithdrawPointsResponse\"]\xca\xf3\x18\"\x12\x01\x01\x1a\x06orders \x01*\x13\n\x07\x61\x63\x63ount\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02\x31\",/v1/{account=programs/*/accounts/*}:withdraw:\x01*\x12\xc2\x01\n\x0eListOperations\x12\'.galen.balance.v1.ListOperationsRequest\x1a(.galen.balance.v1.ListOperationsResponse\"]\x90\x02\x01\xca\xf3\x18!\x12\x03\x01\x02\x04\x1a\x06orders*\x12\n\x06parent\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=programs/*/accounts/*}/operations\x12\x94\x02\n\x0cGetOperation\x12%.galen.balance.v1.GetOperationRequest\x1a&.galen.balance.v1.GetOperationResponse\"\xb4\x01\x90\x02\x01\xca\xf3\x18\x38\x12\x03\x01\x02\x04\x1a\x07\x61\x63\x63rual\x1a\x06orders* \n\x04name\n\x0erequest.parent\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02o\x12-/v1/{name=programs/*/accounts/*/operations/*}Z>\x12</v1/{request.parent=programs/*/accounts/*}/operations:lookupb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&galen/balance/v1/balance_service.proto\x12\x10galen.balance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egalen/balance/v1/account.proto\x1a\x1bgalen/balance/v1/hold.proto\x1a galen/balance/v1/operation.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x01\n\x14\x43reateAccountRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^programs/[a-z][a-z0-9-]{0,62}$\x12\x34\n\naccount_id\x18\x02 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"C\n\x15\x43reateAccountResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.galen.balance.v1.Account\"j\n\x11GetAccountRequest\x12U\n\x04name\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\"@\n\x12GetAccountResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.galen.balance.v1.Account\"\xce\x02\n\x13\x43reditPointsRequest\x12X\n\x07\x61\x63\x63ount\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12\"\n\x06\x61mount\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d \x00\x12\x32\n\treference\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xff\x01\x32\x0f^[^[:cntrl:]]*$\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x32\n\x0e\x61vailable_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x14\x43reditPointsResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xe8\x01\n\x15WithdrawPointsRequest\x12X\n\x07\x61\x63\x63ount\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12\"\n\x06\x61mount\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d \x00\x12/\n\x0corder_number\x18\x03 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x12r\x10\x32\x0e^[0-9]{1,255}$\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"Z\n\x16WithdrawPointsResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\x88\x02\n\x15ListOperationsRequest\x12W\n\x06parent\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x43\n\x05kinds\x18\x04 \x03(\x0e\x32\x1f.galen.balance.v1.OperationKindB\x13\xbaH\x10\x92\x01\r\x10\x10\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x17\n\x0finclude_refused\x18\x05 \x01(\x08\"b\n\x16ListOperationsResponse\x12/\n\noperations\x18\x01 \x03(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd1\x01\n\x13GetOperationRequest\x12o\n\x04name\x18\x01 \x01(\tB_\xbaH\\rZ2X^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/operations/[1-9][0-9]{0,17}$H\x00\x12\x38\n\x07request\x18\x02 \x01(\x0b\x32%.galen.balance.v1.OperationRequestKeyH\x00\x42\x0f\n\x06lookup\x12\x05\xbaH\x02\x08\x01\"\x90\x01\n\x13OperationRequestKey\x12W\n\x06parent\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"F\n\x14GetOperationResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\"\xa5\x02\n\x14ReservePointsRequest\x12X\n\x07\x61\x63\x63ount\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$\x12\"\n\x06\x61mount\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d \x00\x12\x32\n\treference\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xff\x01\x32\x0f^[^[:cntrl:]]*$\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\xe7\x84\x0f\x32\x02\x08\x01\"g\n\x15ReservePointsResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\xde\x01\n\x11\x45xtendHoldRequest\x12l\n\x04hold\x18\x01 \x01(\tB^\xe2\x41\x01\x02\xbaHWrU2S^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/holds/[1-9][0-9]{0,17}$\x12\x39\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x05\x08\x80\xe7\x84\x0f\x32\x02\x08\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"d\n\x12\x45xtendHoldResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\xde\x01\n\x14\x43\x61pturePointsRequest\x12l\n\x04hold\x18\x01 \x01(\tB^\xe2\x41\x01\x02\xbaHWrU2S^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/holds/[1-9][0-9]{0,17}$\x12\x1e\n\x06\x61mount\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00\x12\x16\n\x0ekeep_remainder\x18\x03 \x01(\x08\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"g\n\x15\x43\x61pturePointsResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0c\n\x04hold\x18\x03 \x01(\t\"\xa6\x01\n\x14ReleasePointsRequest\x12l\n\x04hold\x18\x01 \x01(\tB^\xe2\x41\x01\x02\xbaHWrU2S^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/holds/[1-9][0-9]{0,17}$\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"g\n\x15ReleasePointsResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0c\n\x04hold\x18\x03 \x01(\t\"~\n\x0eGetHoldRequest\x12l\n\x04name\x18\x01 \x01(\tB^\xe2\x41\x01\x02\xbaHWrU2S^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/holds/[1-9][0-9]{0,17}$\"7\n\x0fGetHoldResponse\x12$\n\x04hold\x18\x01 \x01(\x0b\x32\x16.galen.balance.v1.Hold\"\x9c\x02\n\x17ReverseOperationRequest\x12v\n\toperation\x18\x01 \x01(\tBc\xe2\x41\x01\x02\xbaH\\rZ2X^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/operations/[1-9][0-9]{0,17}$\x12\x1e\n\x06\x61mount\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00\x12G\n\x10shortfall_policy\x18\x03 \x01(\x0e\x32!.galen.balance.v1.ShortfallPolicyB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\\\n\x18ReverseOperationResponse\x12.\n\toperation\x18\x01 \x01(\x0b\x32\x1b.galen.balance.v1.Operation\x12\x10\n\x08replayed\x18\x02 \x01(\x08*\x91\x01\n\x0fShortfallPolicy\x12 \n\x1cSHORTFALL_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17SHORTFALL_POLICY_REJECT\x10\x01\x12\x1a\n\x16SHORTFALL_POLICY_CLAMP\x10\x02\x12#\n\x1fSHORTFALL_POLICY_ALLOW_NEGATIVE\x10\x03\x32\xfc\x11\n\x0e\x42\x61lanceService\x12\xa1\x01\n\rCreateAccount\x12&.galen.balance.v1.CreateAccountRequest\x1a\'.galen.balance.v1.CreateAccountResponse\"?\xca\xf3\x18\x10\x12\x01\x04\x1a\tcustomers \x01\x82\xd3\xe4\x93\x02%\" /v1/{parent=programs/*}/accounts:\x01*\x12\xbb\x01\n\nGetAccount\x12#.galen.balance.v1.GetAccountRequest\x1a$.galen.balance.v1.GetAccountResponse\"b\x90\x02\x01\xca\xf3\x18\x33\x12\x03\x01\x02\x04\x1a\x07\x61\x63\x63rual\x1a\tcustomers\x1a\x06orders*\x10\n\x04name\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=programs/*/accounts/*}\x12\xa3\x01\n\x0c\x43reditPoints\x12%.galen.balance.v1.CreditPointsRequest\x1a&.galen.balance.v1.CreditPointsResponse\"D\xca\xf3\x18\x0b\x1a\x07\x61\x63\x63rual \x01\x82\xd3\xe4\x93\x02/\"*/v1/{account=programs/*/accounts/*}:credit:\x01*\x12\xc2\x01\n\x0eWithdrawPoints\x12\'.galen.balance.v1.WithdrawPointsRequest\x1a(.galen.balance.v1.WithdrawPointsResponse\"]\xca\xf3\x18\"\x12\x01\x01\x1a\x06orders \x01*\x13\n\x07\x61\x63\x63ount\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02\x31\",/v1/{account=programs/*/accounts/*}:withdraw:\x01*\x12\xbe\x01\n\rReservePoints\x12&.galen.balance.v1.ReservePointsRequest\x1a\'.galen.balance.v1.ReservePointsResponse\"\\\xca\xf3\x18\"\x12\x01\x01\x1a\x06orders \x01*\x13\n\x07\x61\x63\x63ount\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02\x30\"+/v1/{account=programs/*/accounts/*}:reserve:\x01*\x12\xa1\x01\n\nExtendHold\x12#.galen.balance.v1.ExtendHoldRequest\x1a$.galen.balance.v1.ExtendHoldResponse\"H\xca\xf3\x18\n\x1a\x06orders \x01\x82\xd3\xe4\x93\x02\x34\"//v1/{hold=programs/*/accounts/*/holds/*}:extend:\x01*\x12\xab\x01\n\rCapturePoints\x12&.galen.balance.v1.CapturePointsRequest\x1a\'.galen.balance.v1.CapturePointsResponse\"I\xca\xf3\x18\n\x1a\x06orders \x01\x82\xd3\xe4\x93\x02\x35\"0/v1/{hold=programs/*/accounts/*/holds/*}:capture:\x01*\x12\xc0\x01\n\rReleasePoints\x12&.galen.balance.v1.ReleasePointsRequest\x1a\'.galen.balance.v1.ReleasePointsResponse\"^\xca\xf3\x18\x1f\x12\x01\x01\x1a\x06orders \x01*\x10\n\x04hold\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02\x35\"0/v1/{hold=programs/*/accounts/*/holds/*}:release:\x01*\x12\xa6\x01\n\x07GetHold\x12 .galen.balance.v1.GetHoldRequest\x1a!.galen.balance.v1.GetHoldResponse\"V\x90\x02\x01\xca\xf3\x18\x1f\x12\x03\x01\x02\x04\x1a\x06orders*\x10\n\x04name\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02*\x12(/v1/{name=programs/*/accounts/*/holds/*}\x12\xc1\x01\n\x10ReverseOperation\x12).galen.balance.v1.ReverseOperationRequest\x1a*.galen.balance.v1.ReverseOperationResponse\"V\xca\xf3\x18\r\x12\x01\x04\x1a\x06orders \x01\x82\xd3\xe4\x93\x02?\":/v1/{operation=programs/*/accounts/*/operations/*}:reverse:\x01*\x12\xc2\x01\n\x0eListOperations\x12\'.galen.balance.v1.ListOperationsRequest\x1a(.galen.balance.v1.ListOperationsResponse\"]\x90\x02\x01\xca\xf3\x18!\x12\x03\x01\x02\x04\x1a\x06orders*\x12\n\x06parent\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=programs/*/accounts/*}/operations\x12\x94\x02\n\x0cGetOperation\x12%.galen.balance.v1.GetOperationRequest\x1a&.galen.balance.v1.GetOperationResponse\"\xb4\x01\x90\x02\x01\xca\xf3\x18\x38\x12\x03\x01\x02\x04\x1a\x07\x61\x63\x63rual\x1a\x06orders* \n\x04name\n\x0erequest.parent\x12\x08\x61\x63\x63ounts\x82\xd3\xe4\x93\x02o\x12-/v1/{name=programs/*/accounts/*/operations/*}Z>\x12</v1/{request.parent=programs/*/accounts/*}/operations:lookupb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -77,6 +80,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATIONREQUESTKEY'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$'
   _globals['_OPERATIONREQUESTKEY'].fields_by_name['request_id']._loaded_options = None
   _globals['_OPERATIONREQUESTKEY'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['account']._loaded_options = None
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['account']._serialized_options = b'\342A\001\002\272H@r>2<^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}$'
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['amount']._loaded_options = None
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['amount']._serialized_options = b'\342A\001\002\272H\013\"\t\030\200\240\224\245\215\035 \000'
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['reference']._serialized_options = b'\342A\001\002\272H\030r\026\020\001\030\377\0012\017^[^[:cntrl:]]*$'
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['ttl']._loaded_options = None
+  _globals['_RESERVEPOINTSREQUEST'].fields_by_name['ttl']._serialized_options = b'\272H\016\252\001\013\"\005\010\200\347\204\0172\002\010\001'
+  _globals['_EXTENDHOLDREQUEST'].fields_by_name['hold']._loaded_options = None
+  _globals['_EXTENDHOLDREQUEST'].fields_by_name['hold']._serialized_options = b'\342A\001\002\272HWrU2S^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/holds/[1-9][0-9]{0,17}$'
+  _globals['_EXTENDHOLDREQUEST'].fields_by_name['ttl']._loaded_options = None
+  _globals['_EXTENDHOLDREQUEST'].fields_by_name['ttl']._serialized_options = b'\272H\016\252\001\013\"\005\010\200\347\204\0172\002\010\001'
+  _globals['_EXTENDHOLDREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_EXTENDHOLDREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_CAPTUREPOINTSREQUEST'].fields_by_name['hold']._loaded_options = None
+  _globals['_CAPTUREPOINTSREQUEST'].fields_by_name['hold']._serialized_options = b'\342A\001\002\272HWrU2S^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/holds/[1-9][0-9]{0,17}$'
+  _globals['_CAPTUREPOINTSREQUEST'].fields_by_name['amount']._loaded_options = None
+  _globals['_CAPTUREPOINTSREQUEST'].fields_by_name['amount']._serialized_options = b'\272H\013\"\t\030\200\240\224\245\215\035(\000'
+  _globals['_CAPTUREPOINTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CAPTUREPOINTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_RELEASEPOINTSREQUEST'].fields_by_name['hold']._loaded_options = None
+  _globals['_RELEASEPOINTSREQUEST'].fields_by_name['hold']._serialized_options = b'\342A\001\002\272HWrU2S^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/holds/[1-9][0-9]{0,17}$'
+  _globals['_RELEASEPOINTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RELEASEPOINTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_GETHOLDREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETHOLDREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272HWrU2S^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/holds/[1-9][0-9]{0,17}$'
+  _globals['_REVERSEOPERATIONREQUEST'].fields_by_name['operation']._loaded_options = None
+  _globals['_REVERSEOPERATIONREQUEST'].fields_by_name['operation']._serialized_options = b'\342A\001\002\272H\\rZ2X^programs/[a-z][a-z0-9-]{0,62}/accounts/[A-Za-z0-9_-]{1,64}/operations/[1-9][0-9]{0,17}$'
+  _globals['_REVERSEOPERATIONREQUEST'].fields_by_name['amount']._loaded_options = None
+  _globals['_REVERSEOPERATIONREQUEST'].fields_by_name['amount']._serialized_options = b'\272H\013\"\t\030\200\240\224\245\215\035(\000'
+  _globals['_REVERSEOPERATIONREQUEST'].fields_by_name['shortfall_policy']._loaded_options = None
+  _globals['_REVERSEOPERATIONREQUEST'].fields_by_name['shortfall_policy']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_REVERSEOPERATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REVERSEOPERATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_BALANCESERVICE'].methods_by_name['CreateAccount']._loaded_options = None
   _globals['_BALANCESERVICE'].methods_by_name['CreateAccount']._serialized_options = b'\312\363\030\020\022\001\004\032\tcustomers \001\202\323\344\223\002%\" /v1/{parent=programs/*}/accounts:\001*'
   _globals['_BALANCESERVICE'].methods_by_name['GetAccount']._loaded_options = None
@@ -85,36 +124,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BALANCESERVICE'].methods_by_name['CreditPoints']._serialized_options = b'\312\363\030\013\032\007accrual \001\202\323\344\223\002/\"*/v1/{account=programs/*/accounts/*}:credit:\001*'
   _globals['_BALANCESERVICE'].methods_by_name['WithdrawPoints']._loaded_options = None
   _globals['_BALANCESERVICE'].methods_by_name['WithdrawPoints']._serialized_options = b'\312\363\030\"\022\001\001\032\006orders \001*\023\n\007account\022\010accounts\202\323\344\223\0021\",/v1/{account=programs/*/accounts/*}:withdraw:\001*'
+  _globals['_BALANCESERVICE'].methods_by_name['ReservePoints']._loaded_options = None
+  _globals['_BALANCESERVICE'].methods_by_name['ReservePoints']._serialized_options = b'\312\363\030\"\022\001\001\032\006orders \001*\023\n\007account\022\010accounts\202\323\344\223\0020\"+/v1/{account=programs/*/accounts/*}:reserve:\001*'
+  _globals['_BALANCESERVICE'].methods_by_name['ExtendHold']._loaded_options = None
+  _globals['_BALANCESERVICE'].methods_by_name['ExtendHold']._serialized_options = b'\312\363\030\n\032\006orders \001\202\323\344\223\0024\"//v1/{hold=programs/*/accounts/*/holds/*}:extend:\001*'
+  _globals['_BALANCESERVICE'].methods_by_name['CapturePoints']._loaded_options = None
+  _globals['_BALANCESERVICE'].methods_by_name['CapturePoints']._serialized_options = b'\312\363\030\n\032\006orders \001\202\323\344\223\0025\"0/v1/{hold=programs/*/accounts/*/holds/*}:capture:\001*'
+  _globals['_BALANCESERVICE'].methods_by_name['ReleasePoints']._loaded_options = None
+  _globals['_BALANCESERVICE'].methods_by_name['ReleasePoints']._serialized_options = b'\312\363\030\037\022\001\001\032\006orders \001*\020\n\004hold\022\010accounts\202\323\344\223\0025\"0/v1/{hold=programs/*/accounts/*/holds/*}:release:\001*'
+  _globals['_BALANCESERVICE'].methods_by_name['GetHold']._loaded_options = None
+  _globals['_BALANCESERVICE'].methods_by_name['GetHold']._serialized_options = b'\220\002\001\312\363\030\037\022\003\001\002\004\032\006orders*\020\n\004name\022\010accounts\202\323\344\223\002*\022(/v1/{name=programs/*/accounts/*/holds/*}'
+  _globals['_BALANCESERVICE'].methods_by_name['ReverseOperation']._loaded_options = None
+  _globals['_BALANCESERVICE'].methods_by_name['ReverseOperation']._serialized_options = b'\312\363\030\r\022\001\004\032\006orders \001\202\323\344\223\002?\":/v1/{operation=programs/*/accounts/*/operations/*}:reverse:\001*'
   _globals['_BALANCESERVICE'].methods_by_name['ListOperations']._loaded_options = None
   _globals['_BALANCESERVICE'].methods_by_name['ListOperations']._serialized_options = b'\220\002\001\312\363\030!\022\003\001\002\004\032\006orders*\022\n\006parent\022\010accounts\202\323\344\223\002/\022-/v1/{parent=programs/*/accounts/*}/operations'
   _globals['_BALANCESERVICE'].methods_by_name['GetOperation']._loaded_options = None
   _globals['_BALANCESERVICE'].methods_by_name['GetOperation']._serialized_options = b'\220\002\001\312\363\0308\022\003\001\002\004\032\007accrual\032\006orders* \n\004name\n\016request.parent\022\010accounts\202\323\344\223\002o\022-/v1/{name=programs/*/accounts/*/operations/*}Z>\022</v1/{request.parent=programs/*/accounts/*}/operations:lookup'
-  _globals['_CREATEACCOUNTREQUEST']._serialized_start=250
-  _globals['_CREATEACCOUNTREQUEST']._serialized_end=420
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=422
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=489
-  _globals['_GETACCOUNTREQUEST']._serialized_start=491
-  _globals['_GETACCOUNTREQUEST']._serialized_end=597
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=599
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=663
-  _globals['_CREDITPOINTSREQUEST']._serialized_start=666
-  _globals['_CREDITPOINTSREQUEST']._serialized_end=899
-  _globals['_CREDITPOINTSRESPONSE']._serialized_start=901
-  _globals['_CREDITPOINTSRESPONSE']._serialized_end=989
-  _globals['_WITHDRAWPOINTSREQUEST']._serialized_start=992
-  _globals['_WITHDRAWPOINTSREQUEST']._serialized_end=1224
-  _globals['_WITHDRAWPOINTSRESPONSE']._serialized_start=1226
-  _globals['_WITHDRAWPOINTSRESPONSE']._serialized_end=1316
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1319
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1583
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1585
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1683
-  _globals['_GETOPERATIONREQUEST']._serialized_start=1686
-  _globals['_GETOPERATIONREQUEST']._serialized_end=1895
-  _globals['_OPERATIONREQUESTKEY']._serialized_start=1898
-  _globals['_OPERATIONREQUESTKEY']._serialized_end=2042
-  _globals['_GETOPERATIONRESPONSE']._serialized_start=2044
-  _globals['_GETOPERATIONRESPONSE']._serialized_end=2114
-  _globals['_BALANCESERVICE']._serialized_start=2117
-  _globals['_BALANCESERVICE']._serialized_end=3326
+  _globals['_SHORTFALLPOLICY']._serialized_start=4210
+  _globals['_SHORTFALLPOLICY']._serialized_end=4355
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=344
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=514
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=516
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=583
+  _globals['_GETACCOUNTREQUEST']._serialized_start=585
+  _globals['_GETACCOUNTREQUEST']._serialized_end=691
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=693
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=757
+  _globals['_CREDITPOINTSREQUEST']._serialized_start=760
+  _globals['_CREDITPOINTSREQUEST']._serialized_end=1094
+  _globals['_CREDITPOINTSRESPONSE']._serialized_start=1096
+  _globals['_CREDITPOINTSRESPONSE']._serialized_end=1184
+  _globals['_WITHDRAWPOINTSREQUEST']._serialized_start=1187
+  _globals['_WITHDRAWPOINTSREQUEST']._serialized_end=1419
+  _globals['_WITHDRAWPOINTSRESPONSE']._serialized_start=1421
+  _globals['_WITHDRAWPOINTSRESPONSE']._serialized_end=1511
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1514
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1778
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1780
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1878
+  _globals['_GETOPERATIONREQUEST']._serialized_start=1881
+  _globals['_GETOPERATIONREQUEST']._serialized_end=2090
+  _globals['_OPERATIONREQUESTKEY']._serialized_start=2093
+  _globals['_OPERATIONREQUESTKEY']._serialized_end=2237
+  _globals['_GETOPERATIONRESPONSE']._serialized_start=2239
+  _globals['_GETOPERATIONRESPONSE']._serialized_end=2309
+  _globals['_RESERVEPOINTSREQUEST']._serialized_start=2312
+  _globals['_RESERVEPOINTSREQUEST']._serialized_end=2605
+  _globals['_RESERVEPOINTSRESPONSE']._serialized_start=2607
+  _globals['_RESERVEPOINTSRESPONSE']._serialized_end=2710
+  _globals['_EXTENDHOLDREQUEST']._serialized_start=2713
+  _globals['_EXTENDHOLDREQUEST']._serialized_end=2935
+  _globals['_EXTENDHOLDRESPONSE']._serialized_start=2937
+  _globals['_EXTENDHOLDRESPONSE']._serialized_end=3037
+  _globals['_CAPTUREPOINTSREQUEST']._serialized_start=3040
+  _globals['_CAPTUREPOINTSREQUEST']._serialized_end=3262
+  _globals['_CAPTUREPOINTSRESPONSE']._serialized_start=3264
+  _globals['_CAPTUREPOINTSRESPONSE']._serialized_end=3367
+  _globals['_RELEASEPOINTSREQUEST']._serialized_start=3370
+  _globals['_RELEASEPOINTSREQUEST']._serialized_end=3536
+  _globals['_RELEASEPOINTSRESPONSE']._serialized_start=3538
+  _globals['_RELEASEPOINTSRESPONSE']._serialized_end=3641
+  _globals['_GETHOLDREQUEST']._serialized_start=3643
+  _globals['_GETHOLDREQUEST']._serialized_end=3769
+  _globals['_GETHOLDRESPONSE']._serialized_start=3771
+  _globals['_GETHOLDRESPONSE']._serialized_end=3826
+  _globals['_REVERSEOPERATIONREQUEST']._serialized_start=3829
+  _globals['_REVERSEOPERATIONREQUEST']._serialized_end=4113
+  _globals['_REVERSEOPERATIONRESPONSE']._serialized_start=4115
+  _globals['_REVERSEOPERATIONRESPONSE']._serialized_end=4207
+  _globals['_BALANCESERVICE']._serialized_start=4358
+  _globals['_BALANCESERVICE']._serialized_end=6658
 # @@protoc_insertion_point(module_scope)

@@ -5,10 +5,14 @@ isort:skip_file
 
 from collections import abc as _abc
 from galen.balance.v1 import account_pb2 as _account_pb2
+from galen.balance.v1 import hold_pb2 as _hold_pb2
 from galen.balance.v1 import operation_pb2 as _operation_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +23,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ShortfallPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShortfallPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ShortfallPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SHORTFALL_POLICY_UNSPECIFIED: _ShortfallPolicy.ValueType  # 0
+    """Not a policy."""
+    SHORTFALL_POLICY_REJECT: _ShortfallPolicy.ValueType  # 1
+    """Refuse."""
+    SHORTFALL_POLICY_CLAMP: _ShortfallPolicy.ValueType  # 2
+    """Take what is there, and forget the rest."""
+    SHORTFALL_POLICY_ALLOW_NEGATIVE: _ShortfallPolicy.ValueType  # 3
+    """Take what is there, and book the rest as debt."""
+
+class ShortfallPolicy(_ShortfallPolicy, metaclass=_ShortfallPolicyEnumTypeWrapper):
+    """What happens when a credit is taken back and the points are spent."""
+
+SHORTFALL_POLICY_UNSPECIFIED: ShortfallPolicy.ValueType  # 0
+"""Not a policy."""
+SHORTFALL_POLICY_REJECT: ShortfallPolicy.ValueType  # 1
+"""Refuse."""
+SHORTFALL_POLICY_CLAMP: ShortfallPolicy.ValueType  # 2
+"""Take what is there, and forget the rest."""
+SHORTFALL_POLICY_ALLOW_NEGATIVE: ShortfallPolicy.ValueType  # 3
+"""Take what is there, and book the rest as debt."""
+Global___ShortfallPolicy: _TypeAlias = ShortfallPolicy  # noqa: Y015
 
 @_typing.final
 class CreateAccountRequest(_message.Message):
@@ -130,6 +162,8 @@ class CreditPointsRequest(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AVAILABLE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """`programs/{program}/accounts/{account}`."""
     amount: _builtins.int
@@ -138,6 +172,14 @@ class CreditPointsRequest(_message.Message):
     """What the points are for: the order number that earned them."""
     request_id: _builtins.str
     """A UUID made by the caller and kept for retries."""
+    @_builtins.property
+    def available_time(self) -> _timestamp_pb2.Timestamp:
+        """When the points can be spent; unset or past means at once."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When they expire, after `available_time`; unset means never."""
+
     def __init__(
         self,
         *,
@@ -145,10 +187,12 @@ class CreditPointsRequest(_message.Message):
         amount: _builtins.int = ...,
         reference: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        available_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available_time", b"available_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "available_time", b"available_time", "expire_time", b"expire_time", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -391,3 +435,371 @@ class GetOperationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetOperationResponse: _TypeAlias = GetOperationResponse  # noqa: Y015
+
+@_typing.final
+class ReservePointsRequest(_message.Message):
+    """Asks to set points aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """`programs/{program}/accounts/{account}`."""
+    amount: _builtins.int
+    """How many hundredths of a point."""
+    reference: _builtins.str
+    """What the points are for: an order number."""
+    request_id: _builtins.str
+    """A UUID made by the caller and kept for retries."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long, from a second to a year; unset means until it is captured or released."""
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        reference: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "reference", b"reference", "request_id", b"request_id", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReservePointsRequest: _TypeAlias = ReservePointsRequest  # noqa: Y015
+
+@_typing.final
+class ReservePointsResponse(_message.Message):
+    """The outcome of a reservation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if it had been done before under this `request_id`."""
+    hold: _builtins.str
+    """The hold's name; GetHold tells how it stands."""
+    @_builtins.property
+    def operation(self) -> _operation_pb2.Operation:
+        """The operation, with the balance after it."""
+
+    def __init__(
+        self,
+        *,
+        operation: _operation_pb2.Operation | None = ...,
+        replayed: _builtins.bool = ...,
+        hold: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "operation", b"operation", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReservePointsResponse: _TypeAlias = ReservePointsResponse  # noqa: Y015
+
+@_typing.final
+class ExtendHoldRequest(_message.Message):
+    """Asks to make a hold last longer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    hold: _builtins.str
+    """`programs/{program}/accounts/{account}/holds/{hold}`."""
+    request_id: _builtins.str
+    """A UUID made by the caller and kept for retries."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long from now, from a second to a year; unset means until it is captured or released."""
+
+    def __init__(
+        self,
+        *,
+        hold: _builtins.str = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "request_id", b"request_id", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendHoldRequest: _TypeAlias = ExtendHoldRequest  # noqa: Y015
+
+@_typing.final
+class ExtendHoldResponse(_message.Message):
+    """The outcome of an extension."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if it had been done before under this `request_id`."""
+    hold: _builtins.str
+    """The hold's name; GetHold tells how it stands."""
+    @_builtins.property
+    def operation(self) -> _operation_pb2.Operation:
+        """The operation, with the balance after it."""
+
+    def __init__(
+        self,
+        *,
+        operation: _operation_pb2.Operation | None = ...,
+        replayed: _builtins.bool = ...,
+        hold: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "operation", b"operation", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendHoldResponse: _TypeAlias = ExtendHoldResponse  # noqa: Y015
+
+@_typing.final
+class CapturePointsRequest(_message.Message):
+    """Asks to spend points that were set aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    KEEP_REMAINDER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    hold: _builtins.str
+    """`programs/{program}/accounts/{account}/holds/{hold}`."""
+    amount: _builtins.int
+    """How many hundredths; 0 means all that is left."""
+    keep_remainder: _builtins.bool
+    """Keep what is not captured set aside, for another capture."""
+    request_id: _builtins.str
+    """A UUID made by the caller and kept for retries."""
+    def __init__(
+        self,
+        *,
+        hold: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        keep_remainder: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "hold", b"hold", "keep_remainder", b"keep_remainder", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CapturePointsRequest: _TypeAlias = CapturePointsRequest  # noqa: Y015
+
+@_typing.final
+class CapturePointsResponse(_message.Message):
+    """The outcome of a capture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if it had been done before under this `request_id`."""
+    hold: _builtins.str
+    """The hold's name; GetHold tells how it stands."""
+    @_builtins.property
+    def operation(self) -> _operation_pb2.Operation:
+        """The operation, with the balance after it."""
+
+    def __init__(
+        self,
+        *,
+        operation: _operation_pb2.Operation | None = ...,
+        replayed: _builtins.bool = ...,
+        hold: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "operation", b"operation", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CapturePointsResponse: _TypeAlias = CapturePointsResponse  # noqa: Y015
+
+@_typing.final
+class ReleasePointsRequest(_message.Message):
+    """Asks to free what is left of a hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    hold: _builtins.str
+    """`programs/{program}/accounts/{account}/holds/{hold}`."""
+    request_id: _builtins.str
+    """A UUID made by the caller and kept for retries."""
+    def __init__(
+        self,
+        *,
+        hold: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleasePointsRequest: _TypeAlias = ReleasePointsRequest  # noqa: Y015
+
+@_typing.final
+class ReleasePointsResponse(_message.Message):
+    """The outcome of a release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if it had been done before under this `request_id`."""
+    hold: _builtins.str
+    """The hold's name; GetHold tells how it stands."""
+    @_builtins.property
+    def operation(self) -> _operation_pb2.Operation:
+        """The operation, with the balance after it."""
+
+    def __init__(
+        self,
+        *,
+        operation: _operation_pb2.Operation | None = ...,
+        replayed: _builtins.bool = ...,
+        hold: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "operation", b"operation", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleasePointsResponse: _TypeAlias = ReleasePointsResponse  # noqa: Y015
+
+@_typing.final
+class GetHoldRequest(_message.Message):
+    """Asks for a hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`programs/{program}/accounts/{account}/holds/{hold}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHoldRequest: _TypeAlias = GetHoldRequest  # noqa: Y015
+
+@_typing.final
+class GetHoldResponse(_message.Message):
+    """The hold that was asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> _hold_pb2.Hold:
+        """The hold."""
+
+    def __init__(
+        self,
+        *,
+        hold: _hold_pb2.Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHoldResponse: _TypeAlias = GetHoldResponse  # noqa: Y015
+
+@_typing.final
+class ReverseOperationRequest(_message.Message):
+    """Asks to undo an operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SHORTFALL_POLICY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    operation: _builtins.str
+    """`programs/{program}/accounts/{account}/operations/{version}`."""
+    amount: _builtins.int
+    """How many hundredths; 0 means all that was not reversed before."""
+    shortfall_policy: Global___ShortfallPolicy.ValueType
+    """What happens if the customer no longer has all the points of a credit."""
+    request_id: _builtins.str
+    """A UUID made by the caller and kept for retries."""
+    def __init__(
+        self,
+        *,
+        operation: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        shortfall_policy: Global___ShortfallPolicy.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "operation", b"operation", "request_id", b"request_id", "shortfall_policy", b"shortfall_policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReverseOperationRequest: _TypeAlias = ReverseOperationRequest  # noqa: Y015
+
+@_typing.final
+class ReverseOperationResponse(_message.Message):
+    """The outcome of a reversal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True if it had been done before under this `request_id`."""
+    @_builtins.property
+    def operation(self) -> _operation_pb2.Operation:
+        """The operation, with the balance after it."""
+
+    def __init__(
+        self,
+        *,
+        operation: _operation_pb2.Operation | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReverseOperationResponse: _TypeAlias = ReverseOperationResponse  # noqa: Y015

@@ -59,6 +59,36 @@ class BalanceServiceStub:
                 request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.WithdrawPointsRequest.SerializeToString,
                 response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.WithdrawPointsResponse.FromString,
                 _registered_method=True)
+        self.ReservePoints = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/ReservePoints',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReservePointsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReservePointsResponse.FromString,
+                _registered_method=True)
+        self.ExtendHold = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/ExtendHold',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ExtendHoldRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ExtendHoldResponse.FromString,
+                _registered_method=True)
+        self.CapturePoints = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/CapturePoints',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.CapturePointsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.CapturePointsResponse.FromString,
+                _registered_method=True)
+        self.ReleasePoints = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/ReleasePoints',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReleasePointsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReleasePointsResponse.FromString,
+                _registered_method=True)
+        self.GetHold = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/GetHold',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.GetHoldRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.GetHoldResponse.FromString,
+                _registered_method=True)
+        self.ReverseOperation = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/ReverseOperation',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReverseOperationRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReverseOperationResponse.FromString,
+                _registered_method=True)
         self.ListOperations = channel.unary_unary(
                 '/galen.balance.v1.BalanceService/ListOperations',
                 request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListOperationsRequest.SerializeToString,
@@ -100,7 +130,8 @@ class BalanceServiceServicer:
     def CreditPoints(self, request, context):
         """Credits points, and opens the account if it is missing.
 
-        Errors: PROGRAM_NOT_FOUND, BALANCE_LIMIT_EXCEEDED, REQUEST_ID_REUSED.
+        The points are a lot of their own, with its own times. Debt is repaid first. Errors: PROGRAM_NOT_FOUND, BALANCE_LIMIT_EXCEEDED,
+        LOT_TIMES_INVALID, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +142,63 @@ class BalanceServiceServicer:
 
         Errors: ACCOUNT_NOT_FOUND, INSUFFICIENT_POINTS, ORDER_ALREADY_PAID, ORDER_NUMBER_INVALID, REQUEST_ID_REUSED, RATE_LIMITED
         (after many refusals in a short time).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReservePoints(self, request, context):
+        """Sets points aside for a payment under way. They can not be spent otherwise until the hold is captured, released or runs out.
+
+        Customers must give a `ttl`; services may hold without. Errors: ACCOUNT_NOT_FOUND, INSUFFICIENT_POINTS, REQUEST_ID_REUSED, RATE_LIMITED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendHold(self, request, context):
+        """Makes a hold last longer, or for ever.
+
+        Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CapturePoints(self, request, context):
+        """Spends points that were set aside: all that is left of the hold, or `amount`. The remainder is released, unless `keep_remainder` says
+        otherwise. Points that expired while they were held can still be captured.
+
+        Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, CAPTURE_EXCEEDS_HOLD, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleasePoints(self, request, context):
+        """Frees what is left of a hold. Points that expired while they were held expire now.
+
+        Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHold(self, request, context):
+        """Reads a hold as of now.
+
+        Errors: HOLD_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReverseOperation(self, request, context):
+        """Undoes a credit, a withdrawal or a capture, wholly or in part. Together, the reversals of an operation never exceed it.
+
+        Spent points go back to the lots they came from, with their expiry; a credit is taken from its own lot first, then from others as
+        spending would. What the customer no longer has is settled by `shortfall_policy`. Errors: OPERATION_NOT_FOUND, NOT_REVERSIBLE,
+        REVERSAL_EXCEEDS_ORIGINAL, POINTS_ALREADY_SPENT, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +245,36 @@ def add_BalanceServiceServicer_to_server(servicer, server):
                     servicer.WithdrawPoints,
                     request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.WithdrawPointsRequest.FromString,
                     response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.WithdrawPointsResponse.SerializeToString,
+            ),
+            'ReservePoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReservePoints,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReservePointsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReservePointsResponse.SerializeToString,
+            ),
+            'ExtendHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendHold,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ExtendHoldRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ExtendHoldResponse.SerializeToString,
+            ),
+            'CapturePoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.CapturePoints,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.CapturePointsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.CapturePointsResponse.SerializeToString,
+            ),
+            'ReleasePoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleasePoints,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReleasePointsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReleasePointsResponse.SerializeToString,
+            ),
+            'GetHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHold,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.GetHoldRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.GetHoldResponse.SerializeToString,
+            ),
+            'ReverseOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReverseOperation,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReverseOperationRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ReverseOperationResponse.SerializeToString,
             ),
             'ListOperations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOperations,
@@ -282,6 +400,168 @@ class BalanceService:
             '/galen.balance.v1.BalanceService/WithdrawPoints',
             galen_dot_balance_dot_v1_dot_balance__service__pb2.WithdrawPointsRequest.SerializeToString,
             galen_dot_balance_dot_v1_dot_balance__service__pb2.WithdrawPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReservePoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/ReservePoints',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ReservePointsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ReservePointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/ExtendHold',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ExtendHoldRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ExtendHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CapturePoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/CapturePoints',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.CapturePointsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.CapturePointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleasePoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/ReleasePoints',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ReleasePointsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ReleasePointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/GetHold',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.GetHoldRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.GetHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReverseOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/ReverseOperation',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ReverseOperationRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ReverseOperationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,13 +51,47 @@ class BalanceServiceStub:
     CreditPoints: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.CreditPointsRequest, _balance_service_pb2.CreditPointsResponse]
     """Credits points, and opens the account if it is missing.
 
-    Errors: PROGRAM_NOT_FOUND, BALANCE_LIMIT_EXCEEDED, REQUEST_ID_REUSED.
+    The points are a lot of their own, with its own times. Debt is repaid first. Errors: PROGRAM_NOT_FOUND, BALANCE_LIMIT_EXCEEDED,
+    LOT_TIMES_INVALID, REQUEST_ID_REUSED.
     """
     WithdrawPoints: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.WithdrawPointsRequest, _balance_service_pb2.WithdrawPointsResponse]
     """Spends points on an order. An account pays an order number at most once; a refused attempt does not use the number up.
 
     Errors: ACCOUNT_NOT_FOUND, INSUFFICIENT_POINTS, ORDER_ALREADY_PAID, ORDER_NUMBER_INVALID, REQUEST_ID_REUSED, RATE_LIMITED
     (after many refusals in a short time).
+    """
+    ReservePoints: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ReservePointsRequest, _balance_service_pb2.ReservePointsResponse]
+    """Sets points aside for a payment under way. They can not be spent otherwise until the hold is captured, released or runs out.
+
+    Customers must give a `ttl`; services may hold without. Errors: ACCOUNT_NOT_FOUND, INSUFFICIENT_POINTS, REQUEST_ID_REUSED, RATE_LIMITED.
+    """
+    ExtendHold: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ExtendHoldRequest, _balance_service_pb2.ExtendHoldResponse]
+    """Makes a hold last longer, or for ever.
+
+    Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, REQUEST_ID_REUSED.
+    """
+    CapturePoints: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.CapturePointsRequest, _balance_service_pb2.CapturePointsResponse]
+    """Spends points that were set aside: all that is left of the hold, or `amount`. The remainder is released, unless `keep_remainder` says
+    otherwise. Points that expired while they were held can still be captured.
+
+    Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, CAPTURE_EXCEEDS_HOLD, REQUEST_ID_REUSED.
+    """
+    ReleasePoints: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ReleasePointsRequest, _balance_service_pb2.ReleasePointsResponse]
+    """Frees what is left of a hold. Points that expired while they were held expire now.
+
+    Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, REQUEST_ID_REUSED.
+    """
+    GetHold: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.GetHoldRequest, _balance_service_pb2.GetHoldResponse]
+    """Reads a hold as of now.
+
+    Errors: HOLD_NOT_FOUND.
+    """
+    ReverseOperation: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ReverseOperationRequest, _balance_service_pb2.ReverseOperationResponse]
+    """Undoes a credit, a withdrawal or a capture, wholly or in part. Together, the reversals of an operation never exceed it.
+
+    Spent points go back to the lots they came from, with their expiry; a credit is taken from its own lot first, then from others as
+    spending would. What the customer no longer has is settled by `shortfall_policy`. Errors: OPERATION_NOT_FOUND, NOT_REVERSIBLE,
+    REVERSAL_EXCEEDS_ORIGINAL, POINTS_ALREADY_SPENT, REQUEST_ID_REUSED.
     """
     ListOperations: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ListOperationsRequest, _balance_service_pb2.ListOperationsResponse]
     """Lists an account's operations, newest first. An account that was never opened has none.
@@ -94,13 +128,47 @@ class BalanceServiceAsyncStub(BalanceServiceStub):
     CreditPoints: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.CreditPointsRequest, _balance_service_pb2.CreditPointsResponse]  # type: ignore[assignment]
     """Credits points, and opens the account if it is missing.
 
-    Errors: PROGRAM_NOT_FOUND, BALANCE_LIMIT_EXCEEDED, REQUEST_ID_REUSED.
+    The points are a lot of their own, with its own times. Debt is repaid first. Errors: PROGRAM_NOT_FOUND, BALANCE_LIMIT_EXCEEDED,
+    LOT_TIMES_INVALID, REQUEST_ID_REUSED.
     """
     WithdrawPoints: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.WithdrawPointsRequest, _balance_service_pb2.WithdrawPointsResponse]  # type: ignore[assignment]
     """Spends points on an order. An account pays an order number at most once; a refused attempt does not use the number up.
 
     Errors: ACCOUNT_NOT_FOUND, INSUFFICIENT_POINTS, ORDER_ALREADY_PAID, ORDER_NUMBER_INVALID, REQUEST_ID_REUSED, RATE_LIMITED
     (after many refusals in a short time).
+    """
+    ReservePoints: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ReservePointsRequest, _balance_service_pb2.ReservePointsResponse]  # type: ignore[assignment]
+    """Sets points aside for a payment under way. They can not be spent otherwise until the hold is captured, released or runs out.
+
+    Customers must give a `ttl`; services may hold without. Errors: ACCOUNT_NOT_FOUND, INSUFFICIENT_POINTS, REQUEST_ID_REUSED, RATE_LIMITED.
+    """
+    ExtendHold: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ExtendHoldRequest, _balance_service_pb2.ExtendHoldResponse]  # type: ignore[assignment]
+    """Makes a hold last longer, or for ever.
+
+    Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, REQUEST_ID_REUSED.
+    """
+    CapturePoints: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.CapturePointsRequest, _balance_service_pb2.CapturePointsResponse]  # type: ignore[assignment]
+    """Spends points that were set aside: all that is left of the hold, or `amount`. The remainder is released, unless `keep_remainder` says
+    otherwise. Points that expired while they were held can still be captured.
+
+    Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, CAPTURE_EXCEEDS_HOLD, REQUEST_ID_REUSED.
+    """
+    ReleasePoints: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ReleasePointsRequest, _balance_service_pb2.ReleasePointsResponse]  # type: ignore[assignment]
+    """Frees what is left of a hold. Points that expired while they were held expire now.
+
+    Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, REQUEST_ID_REUSED.
+    """
+    GetHold: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.GetHoldRequest, _balance_service_pb2.GetHoldResponse]  # type: ignore[assignment]
+    """Reads a hold as of now.
+
+    Errors: HOLD_NOT_FOUND.
+    """
+    ReverseOperation: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ReverseOperationRequest, _balance_service_pb2.ReverseOperationResponse]  # type: ignore[assignment]
+    """Undoes a credit, a withdrawal or a capture, wholly or in part. Together, the reversals of an operation never exceed it.
+
+    Spent points go back to the lots they came from, with their expiry; a credit is taken from its own lot first, then from others as
+    spending would. What the customer no longer has is settled by `shortfall_policy`. Errors: OPERATION_NOT_FOUND, NOT_REVERSIBLE,
+    REVERSAL_EXCEEDS_ORIGINAL, POINTS_ALREADY_SPENT, REQUEST_ID_REUSED.
     """
     ListOperations: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ListOperationsRequest, _balance_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
     """Lists an account's operations, newest first. An account that was never opened has none.
@@ -152,7 +220,8 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_balance_service_pb2.CreditPointsResponse, _abc.Awaitable[_balance_service_pb2.CreditPointsResponse]]:
         """Credits points, and opens the account if it is missing.
 
-        Errors: PROGRAM_NOT_FOUND, BALANCE_LIMIT_EXCEEDED, REQUEST_ID_REUSED.
+        The points are a lot of their own, with its own times. Debt is repaid first. Errors: PROGRAM_NOT_FOUND, BALANCE_LIMIT_EXCEEDED,
+        LOT_TIMES_INVALID, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -165,6 +234,75 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: ACCOUNT_NOT_FOUND, INSUFFICIENT_POINTS, ORDER_ALREADY_PAID, ORDER_NUMBER_INVALID, REQUEST_ID_REUSED, RATE_LIMITED
         (after many refusals in a short time).
+        """
+
+    @_abc_1.abstractmethod
+    def ReservePoints(
+        self,
+        request: _balance_service_pb2.ReservePointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.ReservePointsResponse, _abc.Awaitable[_balance_service_pb2.ReservePointsResponse]]:
+        """Sets points aside for a payment under way. They can not be spent otherwise until the hold is captured, released or runs out.
+
+        Customers must give a `ttl`; services may hold without. Errors: ACCOUNT_NOT_FOUND, INSUFFICIENT_POINTS, REQUEST_ID_REUSED, RATE_LIMITED.
+        """
+
+    @_abc_1.abstractmethod
+    def ExtendHold(
+        self,
+        request: _balance_service_pb2.ExtendHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.ExtendHoldResponse, _abc.Awaitable[_balance_service_pb2.ExtendHoldResponse]]:
+        """Makes a hold last longer, or for ever.
+
+        Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CapturePoints(
+        self,
+        request: _balance_service_pb2.CapturePointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.CapturePointsResponse, _abc.Awaitable[_balance_service_pb2.CapturePointsResponse]]:
+        """Spends points that were set aside: all that is left of the hold, or `amount`. The remainder is released, unless `keep_remainder` says
+        otherwise. Points that expired while they were held can still be captured.
+
+        Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, CAPTURE_EXCEEDS_HOLD, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleasePoints(
+        self,
+        request: _balance_service_pb2.ReleasePointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.ReleasePointsResponse, _abc.Awaitable[_balance_service_pb2.ReleasePointsResponse]]:
+        """Frees what is left of a hold. Points that expired while they were held expire now.
+
+        Errors: HOLD_NOT_FOUND, HOLD_EXPIRED, HOLD_RESOLVED, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetHold(
+        self,
+        request: _balance_service_pb2.GetHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.GetHoldResponse, _abc.Awaitable[_balance_service_pb2.GetHoldResponse]]:
+        """Reads a hold as of now.
+
+        Errors: HOLD_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ReverseOperation(
+        self,
+        request: _balance_service_pb2.ReverseOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.ReverseOperationResponse, _abc.Awaitable[_balance_service_pb2.ReverseOperationResponse]]:
+        """Undoes a credit, a withdrawal or a capture, wholly or in part. Together, the reversals of an operation never exceed it.
+
+        Spent points go back to the lots they came from, with their expiry; a credit is taken from its own lot first, then from others as
+        spending would. What the customer no longer has is settled by `shortfall_policy`. Errors: OPERATION_NOT_FOUND, NOT_REVERSIBLE,
+        REVERSAL_EXCEEDS_ORIGINAL, POINTS_ALREADY_SPENT, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

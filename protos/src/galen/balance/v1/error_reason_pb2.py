@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from galen.options.v1 import error_pb2 as galen_dot_options_dot_v1_dot_error__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#galen/balance/v1/error_reason.proto\x12\x10galen.balance.v1\x1a\x1cgalen/options/v1/error.proto*\x8f\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12/\n\x1e\x45RROR_REASON_ACCOUNT_NOT_FOUND\x10\x01\x1a\x0b\xd2\xf3\x18\x07\x08\x05\x10\x94\x03\x18\x01\x12/\n\x1e\x45RROR_REASON_PROGRAM_NOT_FOUND\x10\x02\x1a\x0b\xd2\xf3\x18\x07\x08\x05\x10\x94\x03\x18\x01\x12\x31\n ERROR_REASON_OPERATION_NOT_FOUND\x10\x03\x1a\x0b\xd2\xf3\x18\x07\x08\x05\x10\x94\x03\x18\x01\x12\x31\n ERROR_REASON_INSUFFICIENT_POINTS\x10\x04\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\x92\x03\x18\x01\x12\x30\n\x1f\x45RROR_REASON_ORDER_ALREADY_PAID\x10\x05\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12\x32\n!ERROR_REASON_ORDER_NUMBER_INVALID\x10\x06\x1a\x0b\xd2\xf3\x18\x07\x08\x03\x10\xa6\x03\x18\x01\x12\x34\n#ERROR_REASON_BALANCE_LIMIT_EXCEEDED\x10\x07\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#galen/balance/v1/error_reason.proto\x12\x10galen.balance.v1\x1a\x1cgalen/options/v1/error.proto*\xf4\x06\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12/\n\x1e\x45RROR_REASON_ACCOUNT_NOT_FOUND\x10\x01\x1a\x0b\xd2\xf3\x18\x07\x08\x05\x10\x94\x03\x18\x01\x12/\n\x1e\x45RROR_REASON_PROGRAM_NOT_FOUND\x10\x02\x1a\x0b\xd2\xf3\x18\x07\x08\x05\x10\x94\x03\x18\x01\x12\x31\n ERROR_REASON_OPERATION_NOT_FOUND\x10\x03\x1a\x0b\xd2\xf3\x18\x07\x08\x05\x10\x94\x03\x18\x01\x12\x31\n ERROR_REASON_INSUFFICIENT_POINTS\x10\x04\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\x92\x03\x18\x01\x12\x30\n\x1f\x45RROR_REASON_ORDER_ALREADY_PAID\x10\x05\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12\x32\n!ERROR_REASON_ORDER_NUMBER_INVALID\x10\x06\x1a\x0b\xd2\xf3\x18\x07\x08\x03\x10\xa6\x03\x18\x01\x12\x34\n#ERROR_REASON_BALANCE_LIMIT_EXCEEDED\x10\x07\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12,\n\x1b\x45RROR_REASON_HOLD_NOT_FOUND\x10\x08\x1a\x0b\xd2\xf3\x18\x07\x08\x05\x10\x94\x03\x18\x01\x12*\n\x19\x45RROR_REASON_HOLD_EXPIRED\x10\t\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12+\n\x1a\x45RROR_REASON_HOLD_RESOLVED\x10\n\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12\x32\n!ERROR_REASON_CAPTURE_EXCEEDS_HOLD\x10\x0b\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12,\n\x1b\x45RROR_REASON_NOT_REVERSIBLE\x10\x0c\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12\x37\n&ERROR_REASON_REVERSAL_EXCEEDS_ORIGINAL\x10\r\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12\x32\n!ERROR_REASON_POINTS_ALREADY_SPENT\x10\x0e\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x12+\n\x1a\x45RROR_REASON_BATCH_ABORTED\x10\x10\x1a\x0b\xd2\xf3\x18\x07\x08\n\x10\x99\x03\x18\x03\x12/\n\x1e\x45RROR_REASON_LOT_TIMES_INVALID\x10\x11\x1a\x0b\xd2\xf3\x18\x07\x08\x03\x10\x90\x03\x18\x01\x12/\n\x1e\x45RROR_REASON_ACCOUNT_NOT_EMPTY\x10\x13\x1a\x0b\xd2\xf3\x18\x07\x08\t\x10\xa6\x03\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ORDER_NUMBER_INVALID"]._serialized_options = b'\322\363\030\007\010\003\020\246\003\030\001'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_BALANCE_LIMIT_EXCEEDED"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_BALANCE_LIMIT_EXCEEDED"]._serialized_options = b'\322\363\030\007\010\t\020\246\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_HOLD_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_HOLD_NOT_FOUND"]._serialized_options = b'\322\363\030\007\010\005\020\224\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_HOLD_EXPIRED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_HOLD_EXPIRED"]._serialized_options = b'\322\363\030\007\010\t\020\246\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_HOLD_RESOLVED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_HOLD_RESOLVED"]._serialized_options = b'\322\363\030\007\010\t\020\246\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CAPTURE_EXCEEDS_HOLD"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CAPTURE_EXCEEDS_HOLD"]._serialized_options = b'\322\363\030\007\010\t\020\246\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_NOT_REVERSIBLE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_NOT_REVERSIBLE"]._serialized_options = b'\322\363\030\007\010\t\020\246\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_REVERSAL_EXCEEDS_ORIGINAL"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_REVERSAL_EXCEEDS_ORIGINAL"]._serialized_options = b'\322\363\030\007\010\t\020\246\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_POINTS_ALREADY_SPENT"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_POINTS_ALREADY_SPENT"]._serialized_options = b'\322\363\030\007\010\t\020\246\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_BATCH_ABORTED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_BATCH_ABORTED"]._serialized_options = b'\322\363\030\007\010\n\020\231\003\030\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LOT_TIMES_INVALID"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LOT_TIMES_INVALID"]._serialized_options = b'\322\363\030\007\010\003\020\220\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ACCOUNT_NOT_EMPTY"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ACCOUNT_NOT_EMPTY"]._serialized_options = b'\322\363\030\007\010\t\020\246\003\030\001'
   _globals['_ERRORREASON']._serialized_start=88
-  _globals['_ERRORREASON']._serialized_end=487
+  _globals['_ERRORREASON']._serialized_end=972
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The order number fails the Luhn check."""
     ERROR_REASON_BALANCE_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 7
     """The credit would take the account past the largest balance, 9,000,000,000,000,000 hundredths."""
+    ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 8
+    """The account has no such hold."""
+    ERROR_REASON_HOLD_EXPIRED: _ErrorReason.ValueType  # 9
+    """The hold ran out, and its points are free again."""
+    ERROR_REASON_HOLD_RESOLVED: _ErrorReason.ValueType  # 10
+    """The hold was captured or released before."""
+    ERROR_REASON_CAPTURE_EXCEEDS_HOLD: _ErrorReason.ValueType  # 11
+    """More was to be captured than the hold has left. Metadata: `available`, `required`."""
+    ERROR_REASON_NOT_REVERSIBLE: _ErrorReason.ValueType  # 12
+    """Only credits, withdrawals and captures can be reversed, and only if they were applied."""
+    ERROR_REASON_REVERSAL_EXCEEDS_ORIGINAL: _ErrorReason.ValueType  # 13
+    """Together, the reversals of an operation would exceed it. Metadata: `available`, `required`."""
+    ERROR_REASON_POINTS_ALREADY_SPENT: _ErrorReason.ValueType  # 14
+    """The credit can't be taken back whole, for some of its points were spent, and the policy is REJECT. Metadata: `available`, `required`."""
+    ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 16
+    """Another command of the same ATOMIC batch was refused, so nothing of the batch happened and nothing was recorded."""
+    ERROR_REASON_LOT_TIMES_INVALID: _ErrorReason.ValueType  # 17
+    """Points must become available before they expire, and must not expire in the past."""
+    ERROR_REASON_ACCOUNT_NOT_EMPTY: _ErrorReason.ValueType  # 19
+    """An opening balance is imported into an account without operations only."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why the balance service refuses a request. Sent in `google.rpc.ErrorInfo` without the prefix, domain `balance.galen`."""
@@ -62,4 +82,24 @@ ERROR_REASON_ORDER_NUMBER_INVALID: ErrorReason.ValueType  # 6
 """The order number fails the Luhn check."""
 ERROR_REASON_BALANCE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 7
 """The credit would take the account past the largest balance, 9,000,000,000,000,000 hundredths."""
+ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 8
+"""The account has no such hold."""
+ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 9
+"""The hold ran out, and its points are free again."""
+ERROR_REASON_HOLD_RESOLVED: ErrorReason.ValueType  # 10
+"""The hold was captured or released before."""
+ERROR_REASON_CAPTURE_EXCEEDS_HOLD: ErrorReason.ValueType  # 11
+"""More was to be captured than the hold has left. Metadata: `available`, `required`."""
+ERROR_REASON_NOT_REVERSIBLE: ErrorReason.ValueType  # 12
+"""Only credits, withdrawals and captures can be reversed, and only if they were applied."""
+ERROR_REASON_REVERSAL_EXCEEDS_ORIGINAL: ErrorReason.ValueType  # 13
+"""Together, the reversals of an operation would exceed it. Metadata: `available`, `required`."""
+ERROR_REASON_POINTS_ALREADY_SPENT: ErrorReason.ValueType  # 14
+"""The credit can't be taken back whole, for some of its points were spent, and the policy is REJECT. Metadata: `available`, `required`."""
+ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 16
+"""Another command of the same ATOMIC batch was refused, so nothing of the batch happened and nothing was recorded."""
+ERROR_REASON_LOT_TIMES_INVALID: ErrorReason.ValueType  # 17
+"""Points must become available before they expire, and must not expire in the past."""
+ERROR_REASON_ACCOUNT_NOT_EMPTY: ErrorReason.ValueType  # 19
+"""An opening balance is imported into an account without operations only."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

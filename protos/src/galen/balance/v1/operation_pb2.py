@@ -26,19 +26,21 @@ from galen.balance.v1 import error_reason_pb2 as galen_dot_balance_dot_v1_dot_er
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n galen/balance/v1/operation.proto\x12\x10galen.balance.v1\x1a#galen/balance/v1/error_reason.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x03\n\tOperation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.galen.balance.v1.OperationKind\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .galen.balance.v1.OperationState\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x18\n\x10requested_amount\x18\x05 \x01(\x03\x12*\n\ndebit_book\x18\x06 \x01(\x0e\x32\x16.galen.balance.v1.Book\x12+\n\x0b\x63redit_book\x18\x07 \x01(\x0e\x32\x16.galen.balance.v1.Book\x12\x15\n\rbalance_after\x18\x08 \x01(\x03\x12\x12\n\nheld_after\x18\t \x01(\x03\x12\x0f\n\x07version\x18\n \x01(\x03\x12\x11\n\treference\x18\x0b \x01(\t\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x12\r\n\x05\x61\x63tor\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0erefusal_reason\x18\x0f \x01(\x0e\x32\x1d.galen.balance.v1.ErrorReason*i\n\rOperationKind\x12\x1e\n\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15OPERATION_KIND_CREDIT\x10\x01\x12\x1d\n\x19OPERATION_KIND_WITHDRAWAL\x10\x02*k\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_STATE_APPLIED\x10\x01\x12\x1b\n\x17OPERATION_STATE_REFUSED\x10\x02*T\n\x04\x42ook\x12\x14\n\x10\x42OOK_UNSPECIFIED\x10\x00\x12\x11\n\rBOOK_CUSTOMER\x10\x01\x12\x10\n\x0c\x42OOK_GRANTED\x10\x02\x12\x11\n\rBOOK_REDEEMED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n galen/balance/v1/operation.proto\x12\x10galen.balance.v1\x1a#galen/balance/v1/error_reason.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x04\n\tOperation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.galen.balance.v1.OperationKind\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .galen.balance.v1.OperationState\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x18\n\x10requested_amount\x18\x05 \x01(\x03\x12*\n\ndebit_book\x18\x06 \x01(\x0e\x32\x16.galen.balance.v1.Book\x12+\n\x0b\x63redit_book\x18\x07 \x01(\x0e\x32\x16.galen.balance.v1.Book\x12\x15\n\rbalance_after\x18\x08 \x01(\x03\x12\x12\n\nheld_after\x18\t \x01(\x03\x12\x0f\n\x07version\x18\n \x01(\x03\x12\x11\n\treference\x18\x0b \x01(\t\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x12\r\n\x05\x61\x63tor\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0erefusal_reason\x18\x0f \x01(\x0e\x32\x1d.galen.balance.v1.ErrorReason\x12\x19\n\x11related_operation\x18\x10 \x01(\t\x12&\n\x04lots\x18\x11 \x03(\x0b\x32\x18.galen.balance.v1.LotUse\x12\x13\n\x0b\x64\x65\x62t_change\x18\x12 \x01(\x03\"%\n\x06LotUse\x12\x0b\n\x03lot\x18\x01 \x01(\x03\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03*\xd7\x02\n\rOperationKind\x12\x1e\n\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15OPERATION_KIND_CREDIT\x10\x01\x12\x1d\n\x19OPERATION_KIND_WITHDRAWAL\x10\x02\x12\x1e\n\x1aOPERATION_KIND_RESERVATION\x10\x03\x12\x1a\n\x16OPERATION_KIND_CAPTURE\x10\x04\x12\x1a\n\x16OPERATION_KIND_RELEASE\x10\x05\x12\x1c\n\x18OPERATION_KIND_EXTENSION\x10\x06\x12\x1e\n\x1aOPERATION_KIND_HOLD_EXPIRY\x10\x07\x12\x1d\n\x19OPERATION_KIND_LOT_EXPIRY\x10\x08\x12\x1b\n\x17OPERATION_KIND_REVERSAL\x10\t\x12\x1a\n\x16OPERATION_KIND_OPENING\x10\n*k\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_STATE_APPLIED\x10\x01\x12\x1b\n\x17OPERATION_STATE_REFUSED\x10\x02*\x87\x01\n\x04\x42ook\x12\x14\n\x10\x42OOK_UNSPECIFIED\x10\x00\x12\x11\n\rBOOK_CUSTOMER\x10\x01\x12\x10\n\x0c\x42OOK_GRANTED\x10\x02\x12\x11\n\rBOOK_REDEEMED\x10\x03\x12\r\n\tBOOK_HELD\x10\x04\x12\x10\n\x0c\x42OOK_EXPIRED\x10\x05\x12\x10\n\x0c\x42OOK_OPENING\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'galen.balance.v1.operation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATIONKIND']._serialized_start=597
-  _globals['_OPERATIONKIND']._serialized_end=702
-  _globals['_OPERATIONSTATE']._serialized_start=704
-  _globals['_OPERATIONSTATE']._serialized_end=811
-  _globals['_BOOK']._serialized_start=813
-  _globals['_BOOK']._serialized_end=897
+  _globals['_OPERATIONKIND']._serialized_start=725
+  _globals['_OPERATIONKIND']._serialized_end=1068
+  _globals['_OPERATIONSTATE']._serialized_start=1070
+  _globals['_OPERATIONSTATE']._serialized_end=1177
+  _globals['_BOOK']._serialized_start=1180
+  _globals['_BOOK']._serialized_end=1315
   _globals['_OPERATION']._serialized_start=125
-  _globals['_OPERATION']._serialized_end=595
+  _globals['_OPERATION']._serialized_end=683
+  _globals['_LOTUSE']._serialized_start=685
+  _globals['_LOTUSE']._serialized_end=722
 # @@protoc_insertion_point(module_scope)

@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from galen.balance.v1 import error_reason_pb2 as _error_reason_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -31,6 +33,22 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """Points are earned."""
     OPERATION_KIND_WITHDRAWAL: _OperationKind.ValueType  # 2
     """Points are spent on an order."""
+    OPERATION_KIND_RESERVATION: _OperationKind.ValueType  # 3
+    """Points are set aside."""
+    OPERATION_KIND_CAPTURE: _OperationKind.ValueType  # 4
+    """Points that were set aside are spent."""
+    OPERATION_KIND_RELEASE: _OperationKind.ValueType  # 5
+    """Points that were set aside are free again."""
+    OPERATION_KIND_EXTENSION: _OperationKind.ValueType  # 6
+    """A hold lasts longer. Moves nothing."""
+    OPERATION_KIND_HOLD_EXPIRY: _OperationKind.ValueType  # 7
+    """A hold ran out; its points are free again."""
+    OPERATION_KIND_LOT_EXPIRY: _OperationKind.ValueType  # 8
+    """Points were not spent in time."""
+    OPERATION_KIND_REVERSAL: _OperationKind.ValueType  # 9
+    """An earlier operation is undone, wholly or in part."""
+    OPERATION_KIND_OPENING: _OperationKind.ValueType  # 10
+    """A balance brought along from another system."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does."""
@@ -41,6 +59,22 @@ OPERATION_KIND_CREDIT: OperationKind.ValueType  # 1
 """Points are earned."""
 OPERATION_KIND_WITHDRAWAL: OperationKind.ValueType  # 2
 """Points are spent on an order."""
+OPERATION_KIND_RESERVATION: OperationKind.ValueType  # 3
+"""Points are set aside."""
+OPERATION_KIND_CAPTURE: OperationKind.ValueType  # 4
+"""Points that were set aside are spent."""
+OPERATION_KIND_RELEASE: OperationKind.ValueType  # 5
+"""Points that were set aside are free again."""
+OPERATION_KIND_EXTENSION: OperationKind.ValueType  # 6
+"""A hold lasts longer. Moves nothing."""
+OPERATION_KIND_HOLD_EXPIRY: OperationKind.ValueType  # 7
+"""A hold ran out; its points are free again."""
+OPERATION_KIND_LOT_EXPIRY: OperationKind.ValueType  # 8
+"""Points were not spent in time."""
+OPERATION_KIND_REVERSAL: OperationKind.ValueType  # 9
+"""An earlier operation is undone, wholly or in part."""
+OPERATION_KIND_OPENING: OperationKind.ValueType  # 10
+"""A balance brought along from another system."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:
@@ -81,6 +115,12 @@ class _BookEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Book.ValueType],
     """The issuer's book of points granted."""
     BOOK_REDEEMED: _Book.ValueType  # 3
     """The issuer's book of points redeemed."""
+    BOOK_HELD: _Book.ValueType  # 4
+    """What a customer holds, set aside."""
+    BOOK_EXPIRED: _Book.ValueType  # 5
+    """The issuer's book of points expired."""
+    BOOK_OPENING: _Book.ValueType  # 6
+    """The book that opening balances come from."""
 
 class Book(_Book, metaclass=_BookEnumTypeWrapper):
     """The books between which points move."""
@@ -93,6 +133,12 @@ BOOK_GRANTED: Book.ValueType  # 2
 """The issuer's book of points granted."""
 BOOK_REDEEMED: Book.ValueType  # 3
 """The issuer's book of points redeemed."""
+BOOK_HELD: Book.ValueType  # 4
+"""What a customer holds, set aside."""
+BOOK_EXPIRED: Book.ValueType  # 5
+"""The issuer's book of points expired."""
+BOOK_OPENING: Book.ValueType  # 6
+"""The book that opening balances come from."""
 Global___Book: _TypeAlias = Book  # noqa: Y015
 
 @_typing.final
@@ -116,6 +162,9 @@ class Operation(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REFUSAL_REASON_FIELD_NUMBER: _builtins.int
+    RELATED_OPERATION_FIELD_NUMBER: _builtins.int
+    LOTS_FIELD_NUMBER: _builtins.int
+    DEBT_CHANGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`programs/{program}/accounts/{account}/operations/{version}`."""
     kind: Global___OperationKind.ValueType
@@ -123,7 +172,7 @@ class Operation(_message.Message):
     state: Global___OperationState.ValueType
     """Whether it happened."""
     amount: _builtins.int
-    """How many hundredths of a point moved: above zero if applied, zero if refused."""
+    """How many hundredths of a point moved: zero if refused, and zero for an extension."""
     requested_amount: _builtins.int
     """How many hundredths of a point were asked for."""
     debit_book: Global___Book.ValueType
@@ -144,9 +193,17 @@ class Operation(_message.Message):
     """Who asked: `customers/{customer}` or `services/{service}`."""
     refusal_reason: _error_reason_pb2.ErrorReason.ValueType
     """Why it was refused; unspecified if applied."""
+    related_operation: _builtins.str
+    """The operation that this one undoes, captures, releases or points at; empty if none."""
+    debt_change: _builtins.int
+    """How much of `amount` made, or if below zero repaid, debt."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded. Never earlier than the operation before it."""
+
+    @_builtins.property
+    def lots(self) -> _containers.RepeatedCompositeFieldContainer[Global___LotUse]:
+        """The lots that the points came from or went to."""
 
     def __init__(
         self,
@@ -166,11 +223,40 @@ class Operation(_message.Message):
         actor: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         refusal_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        related_operation: _builtins.str = ...,
+        lots: _abc.Iterable[Global___LotUse] | None = ...,
+        debt_change: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount", b"amount", "balance_after", b"balance_after", "create_time", b"create_time", "credit_book", b"credit_book", "debit_book", b"debit_book", "held_after", b"held_after", "kind", b"kind", "name", b"name", "reference", b"reference", "refusal_reason", b"refusal_reason", "request_id", b"request_id", "requested_amount", b"requested_amount", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount", b"amount", "balance_after", b"balance_after", "create_time", b"create_time", "credit_book", b"credit_book", "debit_book", b"debit_book", "debt_change", b"debt_change", "held_after", b"held_after", "kind", b"kind", "lots", b"lots", "name", b"name", "reference", b"reference", "refusal_reason", b"refusal_reason", "related_operation", b"related_operation", "request_id", b"request_id", "requested_amount", b"requested_amount", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
+@_typing.final
+class LotUse(_message.Message):
+    """Points of one lot that an operation moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    lot: _builtins.int
+    """The credit that made the lot: its version."""
+    amount: _builtins.int
+    """How many hundredths."""
+    def __init__(
+        self,
+        *,
+        lot: _builtins.int = ...,
+        amount: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "lot", b"lot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LotUse: _TypeAlias = LotUse  # noqa: Y015
