@@ -60,6 +60,13 @@ class Auth:
         return list((await self.stub.GetJwks(auth_messages.GetJwksRequest(), timeout=TIMEOUT_S)).keys)
 
 
+async def until(is_so: Callable[[], bool], *, within_s: float = 10) -> None:
+    """Waits until something has become true."""
+    async with asyncio.timeout(within_s):
+        while not is_so():  # noqa: ASYNC110  nobody tells us when
+            await asyncio.sleep(0.05)
+
+
 async def soon(call: Callable[[], Awaitable[T]], *, within_s: float = 10) -> T:
     """Repeats a call until what it asks for is there."""
     async with asyncio.timeout(within_s):
