@@ -6,13 +6,14 @@ gRPC's own `stop` returns before handlers have ended (grpc/grpc#37239), and a wr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 import structlog
 
-from shared.errors import Overloaded
+from shared.errors import Overloaded, Unavailable
 
 log = structlog.get_logger()
 
@@ -83,3 +84,39 @@ class InFlight:
 async def _bounded(work: Awaitable[Any], limit_s: float) -> Any:
     async with asyncio.timeout(limit_s):
         return await work
+
+
+class OpenStreams:
+    """The streams that are open, with a limit of their own: they last, so they must not use up the room of calls."""
+
+    def __init__(self, limit: int, on_change: Callable[[int], None] = lambda _count: None) -> None:
+        self._limit = limit
+        self._on_change = on_change
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._ending = False
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Counts the current task as a stream. Raises Overloaded beyond the limit, Unavailable when streams are being ended."""
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._tasks) >= self._limit:
+            raise Overloaded
+        self._tasks.add(task)
+        self._on_change(len(self._tasks))
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._ending:
+                raise
+            task.uncancel()
+            raise Unavailable("the server is going away: resume", retry_after_s=0.1) from None
+        finally:
+            self._tasks.discard(task)
+            self._on_change(len(self._tasks))
+
+    def end(self) -> None:
+        """Ends all streams."""
+        self._ending = True
+        for task in self._tasks:
+            task.cancel()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
@@ -31,7 +31,7 @@ from shared.errors import (
 from shared.grpc.call import current_deadline, current_principal
 from shared.grpc.contract import EXEMPT_PREFIXES, MethodContract
 from shared.grpc.errors import VIOLATIONS_MAX, ErrorCatalogue, to_grpc_status
-from shared.grpc.in_flight import InFlight
+from shared.grpc.in_flight import InFlight, OpenStreams
 from shared.grpc.policy import admit, bound_to_own, check_owner
 from shared.observability.metrics import RpcMetrics
 from shared.observability.tracing import TRACEPARENT, start_span, trace_id_text
@@ -42,6 +42,7 @@ log = structlog.get_logger()
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Behavior = Callable[[Any, Context], Awaitable[Any]]
+Stream = Callable[[Any, Context], AsyncIterator[Any]]
 # Turns an exception of a library into an error with a reason; None if it doesn't know it.
 Translate = Callable[[Exception], GalenError | None]
 
@@ -60,6 +61,7 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         verifier: TokenVerifier,
         catalogue: ErrorCatalogue,
         in_flight: InFlight,
+        streams: OpenStreams,
         metrics: RpcMetrics,
         translate: Translate,
     ) -> None:
@@ -67,6 +69,7 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         self._verifier = verifier
         self._catalogue = catalogue
         self._in_flight = in_flight
+        self._streams = streams
         self._metrics = metrics
         self._translate = translate
         self._validator = Validator()
@@ -90,12 +93,19 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         return handler
 
     def _wrap(self, contract: MethodContract, inner: Handler) -> Handler:
+        # The bytes are parsed in _admit: gRPC would answer malformed ones with INTERNAL.
+        if inner.response_streaming:
+            stream: Any = inner.unary_stream
+
+            async def serve_stream(raw: bytes, context: Context) -> None:
+                await self._observe(contract.path, context, lambda: self._stream(contract, stream, raw, context))
+
+            return grpc.unary_stream_rpc_method_handler(serve_stream, response_serializer=inner.response_serializer)
         behavior: Any = inner.unary_unary
 
         async def serve(raw: bytes, context: Context) -> Any:
             return await self._observe(contract.path, context, lambda: self._serve(contract, behavior, raw, context))
 
-        # The bytes are parsed in _serve: gRPC would answer malformed ones with INTERNAL.
         return grpc.unary_unary_rpc_method_handler(serve, response_serializer=inner.response_serializer)
 
     async def _refuse_unknown(self, _raw: bytes, context: Context) -> Any:
@@ -145,6 +155,24 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
 
     async def _decide(self, contract: MethodContract, behavior: Behavior, raw: bytes, context: Context, limit_s: float) -> Any:
         current_deadline.set(time.monotonic() + limit_s)
+        request = await self._admit(contract, raw, context)
+        if contract.writes:
+            return await self._in_flight.run_to_end(behavior(request, context), WRITE_LIMIT_S)
+        return await behavior(request, context)
+
+    async def _stream(self, contract: MethodContract, behavior: Stream, raw: bytes, context: Context) -> None:
+        """Streams are counted apart and have no deadline unless the caller sets one."""
+        with self._streams.entered():
+            request = await self._admit(contract, raw, context)
+            async for response in behavior(request, context):
+                await context.write(response)
+
+    def end_streams(self) -> None:
+        """Ends the streams that are open with UNAVAILABLE, so that their callers resume elsewhere."""
+        self._streams.end()
+
+    async def _admit(self, contract: MethodContract, raw: bytes, context: Context) -> Message:
+        """Returns the request if its sender may send it and it is valid."""
         principal = await self._authenticate(contract, context)
         admit(contract, principal)
         request = _parse(contract, raw)
@@ -154,9 +182,7 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         self._validate(request)
         if bound:
             check_owner(contract, principal, request, well_formed=True)
-        if contract.writes:
-            return await self._in_flight.run_to_end(behavior(request, context), WRITE_LIMIT_S)
-        return await behavior(request, context)
+        return request
 
     async def _authenticate(self, contract: MethodContract, context: Context) -> Principal:
         token = _bearer_token(context)

@@ -25,7 +25,7 @@ from shared.auth.tokens import TokenVerifier
 from shared.grpc.contract import read_contracts
 from shared.grpc.errors import ErrorCatalogue
 from shared.grpc.health import CheckDatabase, Health
-from shared.grpc.in_flight import InFlight
+from shared.grpc.in_flight import InFlight, OpenStreams
 from shared.grpc.interceptor import ContractInterceptor, Translate
 from shared.grpc.server import AddServicer, make_server
 from shared.observability.metrics import RpcMetrics
@@ -64,6 +64,7 @@ class RunningService:
     """A service that serves. `port` is the one that was bound."""
 
     server: grpc.aio.Server
+    interceptor: ContractInterceptor
     health: Health
     in_flight: InFlight
     port: int
@@ -121,6 +122,7 @@ async def _start(parts: ServiceParts, stack: AsyncExitStack) -> RunningService:
         verifier=parts.verifier,
         catalogue=ErrorCatalogue(parts.reasons),
         in_flight=in_flight,
+        streams=OpenStreams(parts.calls_max, metrics.streams.set),
         metrics=metrics,
         translate=parts.translate,
     )
@@ -133,12 +135,13 @@ async def _start(parts: ServiceParts, stack: AsyncExitStack) -> RunningService:
     await probes.start()
     stack.push_async_callback(probes.stop)
     tasks = [asyncio.create_task(work()) for work in (state.watch, *parts.background)]
-    return RunningService(server, state, in_flight, port, tasks)
+    return RunningService(server, interceptor, state, in_flight, port, tasks)
 
 
 async def _drain(parts: ServiceParts, service: RunningService) -> None:
     await service.health.drain()
     await asyncio.sleep(parts.drain_s)
+    service.interceptor.end_streams()
     await service.server.stop(STOP_GRACE_S)
     idle = await service.in_flight.wait_idle(STOP_GRACE_S)
     for task in service.tasks:

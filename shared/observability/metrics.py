@@ -21,6 +21,7 @@ class RpcMetrics:
         )
         self.started = Counter("rpc_server_calls_started_total", "Calls that began.", ["rpc_method"], registry=registry)
         self.in_flight = Gauge("rpc_server_calls_in_flight", "Unary calls and unfinished writes that are running.", registry=registry)
+        self.streams = Gauge("rpc_server_streams_open", "Streams that are open.", registry=registry)
 
 
 class TaskMetrics:

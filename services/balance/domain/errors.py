@@ -114,3 +114,25 @@ class OrderAlreadyPaid(BalanceError):
 
     def __init__(self, operation: str) -> None:
         super().__init__("points were withdrawn for this order already", metadata={"operation": operation})
+
+
+class VersionMismatch(PlainBalanceError):
+    reason = "VERSION_MISMATCH"
+    text = "it has changed since it was read"
+
+
+class ProgramExists(PlainBalanceError):
+    reason = "PROGRAM_EXISTS"
+    text = "there is a programme of this id with another title"
+
+
+class ChainNotFound(PlainBalanceError):
+    reason = "CHAIN_NOT_FOUND"
+    text = "there is no such chain"
+
+
+class BeforeHistory(BalanceError):
+    reason = "BEFORE_HISTORY"
+
+    def __init__(self, opened: str) -> None:
+        super().__init__("the account did not exist then", metadata={"opened": opened})

@@ -99,6 +99,61 @@ class BalanceServiceStub:
                 request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.GetOperationRequest.SerializeToString,
                 response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.GetOperationResponse.FromString,
                 _registered_method=True)
+        self.BatchApply = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/BatchApply',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchApplyRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchApplyResponse.FromString,
+                _registered_method=True)
+        self.BatchGetAccounts = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/BatchGetAccounts',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchGetAccountsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchGetAccountsResponse.FromString,
+                _registered_method=True)
+        self.UpdateAccount = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/UpdateAccount',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.UpdateAccountRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.UpdateAccountResponse.FromString,
+                _registered_method=True)
+        self.ListExpiringLots = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/ListExpiringLots',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListExpiringLotsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListExpiringLotsResponse.FromString,
+                _registered_method=True)
+        self.WatchOperations = channel.unary_stream(
+                '/galen.balance.v1.BalanceService/WatchOperations',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.WatchOperationsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.WatchOperationsResponse.FromString,
+                _registered_method=True)
+        self.ExportOperations = channel.unary_stream(
+                '/galen.balance.v1.BalanceService/ExportOperations',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ExportOperationsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ExportOperationsResponse.FromString,
+                _registered_method=True)
+        self.AuditAccounts = channel.unary_stream(
+                '/galen.balance.v1.BalanceService/AuditAccounts',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.AuditAccountsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.AuditAccountsResponse.FromString,
+                _registered_method=True)
+        self.VerifyChain = channel.unary_stream(
+                '/galen.balance.v1.BalanceService/VerifyChain',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.VerifyChainRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.VerifyChainResponse.FromString,
+                _registered_method=True)
+        self.CreateProgram = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/CreateProgram',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.CreateProgramRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.CreateProgramResponse.FromString,
+                _registered_method=True)
+        self.ListPrograms = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/ListPrograms',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListProgramsRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListProgramsResponse.FromString,
+                _registered_method=True)
+        self.ImportBalances = channel.unary_unary(
+                '/galen.balance.v1.BalanceService/ImportBalances',
+                request_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ImportBalancesRequest.SerializeToString,
+                response_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ImportBalancesResponse.FromString,
+                _registered_method=True)
 
 
 class BalanceServiceServicer:
@@ -119,9 +174,9 @@ class BalanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAccount(self, request, context):
-        """Reads an account as of now.
+        """Reads an account as of now, or its posted balance as of an earlier time.
 
-        Errors: ACCOUNT_NOT_FOUND.
+        Errors: ACCOUNT_NOT_FOUND, BEFORE_HISTORY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +278,107 @@ class BalanceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchApply(self, request, context):
+        """Applies up to 500 commands in order, in one transaction.
+
+        INDEPENDENT commands each have their own outcome; of ATOMIC ones all are applied or none, and then nothing is recorded. Each command has
+        its own `request_id`; sent again, each has its own earlier outcome. A command that only some callers may send is refused with
+        ACCESS_DENIED in its result. Errors of a command are in its result; of the call: INVALID_REQUEST (501 commands, a malformed one).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetAccounts(self, request, context):
+        """Reads up to 500 accounts. Those that were never opened are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateAccount(self, request, context):
+        """Sets an account's least balance. It binds what is spent from now on.
+
+        Errors: ACCOUNT_NOT_FOUND, VERSION_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExpiringLots(self, request, context):
+        """Lists lots whose points expire before a time, soonest first: of one account, or of all with `programs/{program}/accounts/-`.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchOperations(self, request, context):
+        """Streams operations as they are recorded, of one account, or of all with `programs/{program}/accounts/-`: each exactly once, in the order
+        of its account. Resume with the last `resume_token`; without one it begins with what is recorded from now on. A heartbeat comes every
+        few seconds. It ends after an hour at most.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportOperations(self, request, context):
+        """Streams everything recorded so far, refusals included, account by account, oldest first: of one account, or of all with
+        `programs/{program}/accounts/-`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuditAccounts(self, request, context):
+        """Recomputes every invariant of one account, or of all with `programs/{program}/accounts/-`, in one snapshot, and streams what does not
+        hold, with progress in between. An audit that ends without findings found nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyChain(self, request, context):
+        """Recomputes a hash chain and compares it with the operations and with its signed heads: an edit, a deletion, a reorder and a cut tail
+        are found. Streams findings, with progress in between.
+
+        Errors: CHAIN_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateProgram(self, request, context):
+        """Creates a points programme. Creating one that exists with the same title changes nothing and returns it.
+
+        Errors: PROGRAM_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPrograms(self, request, context):
+        """Lists the programmes, by id.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportBalances(self, request, context):
+        """Imports up to 500 opening balances from another system, each into an account without operations, which it opens. Each has its own
+        `request_id` and outcome.
+
+        Errors: PROGRAM_NOT_FOUND; of an opening, in its result: ACCOUNT_NOT_EMPTY, LOT_TIMES_INVALID, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BalanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -285,6 +441,61 @@ def add_BalanceServiceServicer_to_server(servicer, server):
                     servicer.GetOperation,
                     request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.GetOperationRequest.FromString,
                     response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.GetOperationResponse.SerializeToString,
+            ),
+            'BatchApply': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchApply,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchApplyRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchApplyResponse.SerializeToString,
+            ),
+            'BatchGetAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetAccounts,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchGetAccountsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchGetAccountsResponse.SerializeToString,
+            ),
+            'UpdateAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAccount,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.UpdateAccountRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.UpdateAccountResponse.SerializeToString,
+            ),
+            'ListExpiringLots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExpiringLots,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListExpiringLotsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListExpiringLotsResponse.SerializeToString,
+            ),
+            'WatchOperations': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchOperations,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.WatchOperationsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.WatchOperationsResponse.SerializeToString,
+            ),
+            'ExportOperations': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportOperations,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ExportOperationsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ExportOperationsResponse.SerializeToString,
+            ),
+            'AuditAccounts': grpc.unary_stream_rpc_method_handler(
+                    servicer.AuditAccounts,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.AuditAccountsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.AuditAccountsResponse.SerializeToString,
+            ),
+            'VerifyChain': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyChain,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.VerifyChainRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.VerifyChainResponse.SerializeToString,
+            ),
+            'CreateProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProgram,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.CreateProgramRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.CreateProgramResponse.SerializeToString,
+            ),
+            'ListPrograms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrograms,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListProgramsRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ListProgramsResponse.SerializeToString,
+            ),
+            'ImportBalances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportBalances,
+                    request_deserializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ImportBalancesRequest.FromString,
+                    response_serializer=galen_dot_balance_dot_v1_dot_balance__service__pb2.ImportBalancesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -616,6 +827,303 @@ class BalanceService:
             '/galen.balance.v1.BalanceService/GetOperation',
             galen_dot_balance_dot_v1_dot_balance__service__pb2.GetOperationRequest.SerializeToString,
             galen_dot_balance_dot_v1_dot_balance__service__pb2.GetOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchApply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/BatchApply',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchApplyRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/BatchGetAccounts',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchGetAccountsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.BatchGetAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/UpdateAccount',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.UpdateAccountRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.UpdateAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExpiringLots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/ListExpiringLots',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ListExpiringLotsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ListExpiringLotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/WatchOperations',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.WatchOperationsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.WatchOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/ExportOperations',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ExportOperationsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ExportOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/AuditAccounts',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.AuditAccountsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.AuditAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyChain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/VerifyChain',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.VerifyChainRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.VerifyChainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/CreateProgram',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.CreateProgramRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.CreateProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrograms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/ListPrograms',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ListProgramsRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ListProgramsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportBalances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.balance.v1.BalanceService/ImportBalances',
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ImportBalancesRequest.SerializeToString,
+            galen_dot_balance_dot_v1_dot_balance__service__pb2.ImportBalancesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,9 +44,9 @@ class BalanceServiceStub:
     Errors: PROGRAM_NOT_FOUND.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.GetAccountRequest, _balance_service_pb2.GetAccountResponse]
-    """Reads an account as of now.
+    """Reads an account as of now, or its posted balance as of an earlier time.
 
-    Errors: ACCOUNT_NOT_FOUND.
+    Errors: ACCOUNT_NOT_FOUND, BEFORE_HISTORY.
     """
     CreditPoints: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.CreditPointsRequest, _balance_service_pb2.CreditPointsResponse]
     """Credits points, and opens the account if it is missing.
@@ -104,6 +104,62 @@ class BalanceServiceStub:
 
     Errors: OPERATION_NOT_FOUND.
     """
+    BatchApply: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.BatchApplyRequest, _balance_service_pb2.BatchApplyResponse]
+    """Applies up to 500 commands in order, in one transaction.
+
+    INDEPENDENT commands each have their own outcome; of ATOMIC ones all are applied or none, and then nothing is recorded. Each command has
+    its own `request_id`; sent again, each has its own earlier outcome. A command that only some callers may send is refused with
+    ACCESS_DENIED in its result. Errors of a command are in its result; of the call: INVALID_REQUEST (501 commands, a malformed one).
+    """
+    BatchGetAccounts: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.BatchGetAccountsRequest, _balance_service_pb2.BatchGetAccountsResponse]
+    """Reads up to 500 accounts. Those that were never opened are left out."""
+    UpdateAccount: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.UpdateAccountRequest, _balance_service_pb2.UpdateAccountResponse]
+    """Sets an account's least balance. It binds what is spent from now on.
+
+    Errors: ACCOUNT_NOT_FOUND, VERSION_MISMATCH.
+    """
+    ListExpiringLots: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ListExpiringLotsRequest, _balance_service_pb2.ListExpiringLotsResponse]
+    """Lists lots whose points expire before a time, soonest first: of one account, or of all with `programs/{program}/accounts/-`.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    WatchOperations: _grpc.UnaryStreamMultiCallable[_balance_service_pb2.WatchOperationsRequest, _balance_service_pb2.WatchOperationsResponse]
+    """Streams operations as they are recorded, of one account, or of all with `programs/{program}/accounts/-`: each exactly once, in the order
+    of its account. Resume with the last `resume_token`; without one it begins with what is recorded from now on. A heartbeat comes every
+    few seconds. It ends after an hour at most.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ExportOperations: _grpc.UnaryStreamMultiCallable[_balance_service_pb2.ExportOperationsRequest, _balance_service_pb2.ExportOperationsResponse]
+    """Streams everything recorded so far, refusals included, account by account, oldest first: of one account, or of all with
+    `programs/{program}/accounts/-`.
+    """
+    AuditAccounts: _grpc.UnaryStreamMultiCallable[_balance_service_pb2.AuditAccountsRequest, _balance_service_pb2.AuditAccountsResponse]
+    """Recomputes every invariant of one account, or of all with `programs/{program}/accounts/-`, in one snapshot, and streams what does not
+    hold, with progress in between. An audit that ends without findings found nothing.
+    """
+    VerifyChain: _grpc.UnaryStreamMultiCallable[_balance_service_pb2.VerifyChainRequest, _balance_service_pb2.VerifyChainResponse]
+    """Recomputes a hash chain and compares it with the operations and with its signed heads: an edit, a deletion, a reorder and a cut tail
+    are found. Streams findings, with progress in between.
+
+    Errors: CHAIN_NOT_FOUND.
+    """
+    CreateProgram: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.CreateProgramRequest, _balance_service_pb2.CreateProgramResponse]
+    """Creates a points programme. Creating one that exists with the same title changes nothing and returns it.
+
+    Errors: PROGRAM_EXISTS.
+    """
+    ListPrograms: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ListProgramsRequest, _balance_service_pb2.ListProgramsResponse]
+    """Lists the programmes, by id.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ImportBalances: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ImportBalancesRequest, _balance_service_pb2.ImportBalancesResponse]
+    """Imports up to 500 opening balances from another system, each into an account without operations, which it opens. Each has its own
+    `request_id` and outcome.
+
+    Errors: PROGRAM_NOT_FOUND; of an opening, in its result: ACCOUNT_NOT_EMPTY, LOT_TIMES_INVALID, REQUEST_ID_REUSED.
+    """
 
 @_typing.type_check_only
 class BalanceServiceAsyncStub(BalanceServiceStub):
@@ -121,9 +177,9 @@ class BalanceServiceAsyncStub(BalanceServiceStub):
     Errors: PROGRAM_NOT_FOUND.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.GetAccountRequest, _balance_service_pb2.GetAccountResponse]  # type: ignore[assignment]
-    """Reads an account as of now.
+    """Reads an account as of now, or its posted balance as of an earlier time.
 
-    Errors: ACCOUNT_NOT_FOUND.
+    Errors: ACCOUNT_NOT_FOUND, BEFORE_HISTORY.
     """
     CreditPoints: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.CreditPointsRequest, _balance_service_pb2.CreditPointsResponse]  # type: ignore[assignment]
     """Credits points, and opens the account if it is missing.
@@ -181,6 +237,62 @@ class BalanceServiceAsyncStub(BalanceServiceStub):
 
     Errors: OPERATION_NOT_FOUND.
     """
+    BatchApply: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.BatchApplyRequest, _balance_service_pb2.BatchApplyResponse]  # type: ignore[assignment]
+    """Applies up to 500 commands in order, in one transaction.
+
+    INDEPENDENT commands each have their own outcome; of ATOMIC ones all are applied or none, and then nothing is recorded. Each command has
+    its own `request_id`; sent again, each has its own earlier outcome. A command that only some callers may send is refused with
+    ACCESS_DENIED in its result. Errors of a command are in its result; of the call: INVALID_REQUEST (501 commands, a malformed one).
+    """
+    BatchGetAccounts: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.BatchGetAccountsRequest, _balance_service_pb2.BatchGetAccountsResponse]  # type: ignore[assignment]
+    """Reads up to 500 accounts. Those that were never opened are left out."""
+    UpdateAccount: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.UpdateAccountRequest, _balance_service_pb2.UpdateAccountResponse]  # type: ignore[assignment]
+    """Sets an account's least balance. It binds what is spent from now on.
+
+    Errors: ACCOUNT_NOT_FOUND, VERSION_MISMATCH.
+    """
+    ListExpiringLots: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ListExpiringLotsRequest, _balance_service_pb2.ListExpiringLotsResponse]  # type: ignore[assignment]
+    """Lists lots whose points expire before a time, soonest first: of one account, or of all with `programs/{program}/accounts/-`.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    WatchOperations: _aio.UnaryStreamMultiCallable[_balance_service_pb2.WatchOperationsRequest, _balance_service_pb2.WatchOperationsResponse]  # type: ignore[assignment]
+    """Streams operations as they are recorded, of one account, or of all with `programs/{program}/accounts/-`: each exactly once, in the order
+    of its account. Resume with the last `resume_token`; without one it begins with what is recorded from now on. A heartbeat comes every
+    few seconds. It ends after an hour at most.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ExportOperations: _aio.UnaryStreamMultiCallable[_balance_service_pb2.ExportOperationsRequest, _balance_service_pb2.ExportOperationsResponse]  # type: ignore[assignment]
+    """Streams everything recorded so far, refusals included, account by account, oldest first: of one account, or of all with
+    `programs/{program}/accounts/-`.
+    """
+    AuditAccounts: _aio.UnaryStreamMultiCallable[_balance_service_pb2.AuditAccountsRequest, _balance_service_pb2.AuditAccountsResponse]  # type: ignore[assignment]
+    """Recomputes every invariant of one account, or of all with `programs/{program}/accounts/-`, in one snapshot, and streams what does not
+    hold, with progress in between. An audit that ends without findings found nothing.
+    """
+    VerifyChain: _aio.UnaryStreamMultiCallable[_balance_service_pb2.VerifyChainRequest, _balance_service_pb2.VerifyChainResponse]  # type: ignore[assignment]
+    """Recomputes a hash chain and compares it with the operations and with its signed heads: an edit, a deletion, a reorder and a cut tail
+    are found. Streams findings, with progress in between.
+
+    Errors: CHAIN_NOT_FOUND.
+    """
+    CreateProgram: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.CreateProgramRequest, _balance_service_pb2.CreateProgramResponse]  # type: ignore[assignment]
+    """Creates a points programme. Creating one that exists with the same title changes nothing and returns it.
+
+    Errors: PROGRAM_EXISTS.
+    """
+    ListPrograms: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ListProgramsRequest, _balance_service_pb2.ListProgramsResponse]  # type: ignore[assignment]
+    """Lists the programmes, by id.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ImportBalances: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ImportBalancesRequest, _balance_service_pb2.ImportBalancesResponse]  # type: ignore[assignment]
+    """Imports up to 500 opening balances from another system, each into an account without operations, which it opens. Each has its own
+    `request_id` and outcome.
+
+    Errors: PROGRAM_NOT_FOUND; of an opening, in its result: ACCOUNT_NOT_EMPTY, LOT_TIMES_INVALID, REQUEST_ID_REUSED.
+    """
 
 class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """The points ledger. All amounts are hundredths of a point, from 1 to 1,000,000,000,000 a call.
@@ -207,9 +319,9 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balance_service_pb2.GetAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_balance_service_pb2.GetAccountResponse, _abc.Awaitable[_balance_service_pb2.GetAccountResponse]]:
-        """Reads an account as of now.
+        """Reads an account as of now, or its posted balance as of an earlier time.
 
-        Errors: ACCOUNT_NOT_FOUND.
+        Errors: ACCOUNT_NOT_FOUND, BEFORE_HISTORY.
         """
 
     @_abc_1.abstractmethod
@@ -326,6 +438,128 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
         whose answer was lost. By `request_id` a caller finds only its own operations.
 
         Errors: OPERATION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchApply(
+        self,
+        request: _balance_service_pb2.BatchApplyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.BatchApplyResponse, _abc.Awaitable[_balance_service_pb2.BatchApplyResponse]]:
+        """Applies up to 500 commands in order, in one transaction.
+
+        INDEPENDENT commands each have their own outcome; of ATOMIC ones all are applied or none, and then nothing is recorded. Each command has
+        its own `request_id`; sent again, each has its own earlier outcome. A command that only some callers may send is refused with
+        ACCESS_DENIED in its result. Errors of a command are in its result; of the call: INVALID_REQUEST (501 commands, a malformed one).
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetAccounts(
+        self,
+        request: _balance_service_pb2.BatchGetAccountsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.BatchGetAccountsResponse, _abc.Awaitable[_balance_service_pb2.BatchGetAccountsResponse]]:
+        """Reads up to 500 accounts. Those that were never opened are left out."""
+
+    @_abc_1.abstractmethod
+    def UpdateAccount(
+        self,
+        request: _balance_service_pb2.UpdateAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.UpdateAccountResponse, _abc.Awaitable[_balance_service_pb2.UpdateAccountResponse]]:
+        """Sets an account's least balance. It binds what is spent from now on.
+
+        Errors: ACCOUNT_NOT_FOUND, VERSION_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListExpiringLots(
+        self,
+        request: _balance_service_pb2.ListExpiringLotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.ListExpiringLotsResponse, _abc.Awaitable[_balance_service_pb2.ListExpiringLotsResponse]]:
+        """Lists lots whose points expire before a time, soonest first: of one account, or of all with `programs/{program}/accounts/-`.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchOperations(
+        self,
+        request: _balance_service_pb2.WatchOperationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_balance_service_pb2.WatchOperationsResponse], _abc.AsyncIterator[_balance_service_pb2.WatchOperationsResponse]]:
+        """Streams operations as they are recorded, of one account, or of all with `programs/{program}/accounts/-`: each exactly once, in the order
+        of its account. Resume with the last `resume_token`; without one it begins with what is recorded from now on. A heartbeat comes every
+        few seconds. It ends after an hour at most.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportOperations(
+        self,
+        request: _balance_service_pb2.ExportOperationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_balance_service_pb2.ExportOperationsResponse], _abc.AsyncIterator[_balance_service_pb2.ExportOperationsResponse]]:
+        """Streams everything recorded so far, refusals included, account by account, oldest first: of one account, or of all with
+        `programs/{program}/accounts/-`.
+        """
+
+    @_abc_1.abstractmethod
+    def AuditAccounts(
+        self,
+        request: _balance_service_pb2.AuditAccountsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_balance_service_pb2.AuditAccountsResponse], _abc.AsyncIterator[_balance_service_pb2.AuditAccountsResponse]]:
+        """Recomputes every invariant of one account, or of all with `programs/{program}/accounts/-`, in one snapshot, and streams what does not
+        hold, with progress in between. An audit that ends without findings found nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyChain(
+        self,
+        request: _balance_service_pb2.VerifyChainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_balance_service_pb2.VerifyChainResponse], _abc.AsyncIterator[_balance_service_pb2.VerifyChainResponse]]:
+        """Recomputes a hash chain and compares it with the operations and with its signed heads: an edit, a deletion, a reorder and a cut tail
+        are found. Streams findings, with progress in between.
+
+        Errors: CHAIN_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateProgram(
+        self,
+        request: _balance_service_pb2.CreateProgramRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.CreateProgramResponse, _abc.Awaitable[_balance_service_pb2.CreateProgramResponse]]:
+        """Creates a points programme. Creating one that exists with the same title changes nothing and returns it.
+
+        Errors: PROGRAM_EXISTS.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPrograms(
+        self,
+        request: _balance_service_pb2.ListProgramsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.ListProgramsResponse, _abc.Awaitable[_balance_service_pb2.ListProgramsResponse]]:
+        """Lists the programmes, by id.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportBalances(
+        self,
+        request: _balance_service_pb2.ImportBalancesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balance_service_pb2.ImportBalancesResponse, _abc.Awaitable[_balance_service_pb2.ImportBalancesResponse]]:
+        """Imports up to 500 opening balances from another system, each into an account without operations, which it opens. Each has its own
+        `request_id` and outcome.
+
+        Errors: PROGRAM_NOT_FOUND; of an opening, in its result: ACCOUNT_NOT_EMPTY, LOT_TIMES_INVALID, REQUEST_ID_REUSED.
         """
 
 def add_BalanceServiceServicer_to_server(servicer: BalanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

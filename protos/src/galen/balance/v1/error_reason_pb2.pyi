@@ -60,6 +60,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Points must become available before they expire, and must not expire in the past."""
     ERROR_REASON_ACCOUNT_NOT_EMPTY: _ErrorReason.ValueType  # 19
     """An opening balance is imported into an account without operations only."""
+    ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 15
+    """The account or programme has changed since it was read."""
+    ERROR_REASON_PROGRAM_EXISTS: _ErrorReason.ValueType  # 18
+    """There is a programme of this id, with another title."""
+    ERROR_REASON_BEFORE_HISTORY: _ErrorReason.ValueType  # 20
+    """The account did not exist at the time asked for. Metadata: `opened`."""
+    ERROR_REASON_CHAIN_NOT_FOUND: _ErrorReason.ValueType  # 21
+    """There is no hash chain of this number."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why the balance service refuses a request. Sent in `google.rpc.ErrorInfo` without the prefix, domain `balance.galen`."""
@@ -102,4 +110,12 @@ ERROR_REASON_LOT_TIMES_INVALID: ErrorReason.ValueType  # 17
 """Points must become available before they expire, and must not expire in the past."""
 ERROR_REASON_ACCOUNT_NOT_EMPTY: ErrorReason.ValueType  # 19
 """An opening balance is imported into an account without operations only."""
+ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 15
+"""The account or programme has changed since it was read."""
+ERROR_REASON_PROGRAM_EXISTS: ErrorReason.ValueType  # 18
+"""There is a programme of this id, with another title."""
+ERROR_REASON_BEFORE_HISTORY: ErrorReason.ValueType  # 20
+"""The account did not exist at the time asked for. Metadata: `opened`."""
+ERROR_REASON_CHAIN_NOT_FOUND: ErrorReason.ValueType  # 21
+"""There is no hash chain of this number."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
