@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # Seconds; the buckets of OpenTelemetry's RPC conventions, with two finer ones for calls of about a millisecond.
 CALL_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+# Calls of a batch.
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class RpcMetrics:
@@ -31,3 +36,17 @@ class TaskMetrics:
         self.duration = Histogram(
             "job_duration_seconds", "How long jobs took.", ["job", "outcome"], buckets=CALL_BUCKETS, registry=registry
         )
+
+
+class BatchMetrics:
+    """How a coalescer gathers calls into batches. Its metrics are named after it: `<name>_batch_calls`, `<name>_batch_calls_waiting`."""
+
+    def __init__(self, registry: CollectorRegistry, name: str) -> None:
+        self._size = Histogram(f"{name}_batch_calls", "Calls per batch.", buckets=BATCH_BUCKETS, registry=registry)
+        self._waiting = Gauge(f"{name}_batch_calls_waiting", "Calls that wait for the next batch.", registry=registry)
+
+    def watch(self, waiting: Callable[[], int]) -> None:
+        self._waiting.set_function(waiting)
+
+    def sent(self, size: int) -> None:
+        self._size.observe(size)
