@@ -17,6 +17,7 @@ from services.customers.domain.login import Attempt, normalized_login, registrab
 from services.customers.domain.names import address_name, customer_name, parse_address, parse_customer
 from shared.errors import InvalidRequest
 
+NOBODY = "3f1e6a52-9b0c-4d7e-8a41-2c5d6e7f8091"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)
 ADA = Customer(uuid4(), "ada", created_at=NOW, updated_at=NOW, display_name="Ada", phone="+35312345", email="ada@example.com")
@@ -107,7 +108,7 @@ def test_names_are_read_as_they_are_written(customer_id: UUID, address_id: UUID)
     assert parse_address(address_name(customer_id, address_id)) == (customer_id, address_id)
 
 
-@pytest.mark.parametrize("text", ["x", "A" * 32, str(uuid4()).upper().replace("0", "A"), uuid4().hex, "-" * 36])
+@pytest.mark.parametrize("text", ["x", "A" * 32, NOBODY.upper(), NOBODY.replace("-", ""), "-" * 36])
 def test_other_spellings_name_nobody(text: str) -> None:
     with pytest.raises(CustomerNotFound):
         parse_customer(f"customers/{text}")
