@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
-WORKERS ?= 4
+WORKERS ?= 3
 ARGS ?=
 # Another PostgreSQL for the tests: make test PG_BIN=/usr/lib/postgresql/15/bin
 export PG_BIN
@@ -25,9 +25,26 @@ $(READY): requirements/dev.txt pyproject.toml protos/pyproject.toml
 .PHONY: install
 install: $(READY) ## Install what everything else needs into .venv
 
-.PHONY: test
-test: $(READY) ## Run all tests
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(ARGS)
+.PHONY: run
+run: $(READY) ## Start the whole stack: PostgreSQL, services, HTTP edge, simulators (ARGS="-a 127.0.0.1:9090" for flags)
+	@$(BIN)/galen up $(ARGS)
+
+.PHONY: demo
+demo: $(READY) ## Walk through the loyalty loop on the running stack, or on one that is started for it
+	@$(BIN)/galen demo $(ARGS)
+
+.PHONY: test test-unit test-integration test-e2e
+test: $(READY) ## Run all tests (ARGS="-k lots" narrows any of these)
+	$(PYTEST) -n $(WORKERS) $(ARGS)
+
+test-unit: $(READY) ## Run the tests of rules and parts
+	$(PYTEST) tests/*/unit tests/architecture $(ARGS)
+
+test-integration: $(READY) ## Run the tests on real servers and a real PostgreSQL
+	$(PYTEST) -n $(WORKERS) tests/*/integration tests/contract tests/stack tests/accrual_sim $(ARGS)
+
+test-e2e: $(READY) ## Run the tests on the whole stack, as processes
+	$(PYTEST) tests/e2e $(ARGS)
 
 .PHONY: proto
 proto: $(READY) ## Generate the Python code of the contracts and docs/errors.md

@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _up(given, parser)
     if given.command == "token":
         return _token(given, parser)
+    if given.command == "demo":
+        from deploy.local.demo import demo  # noqa: PLC0415
+
+        return demo(_state(given.state))
     parser.print_help()
     return 0
 
@@ -41,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_up(commands.add_parser("up", help="start everything and keep it running until Ctrl-C"))
     commands.add_parser("accrual-sim", help="only the simulated accrual system", add_help=False)
     _add_token(commands.add_parser("token", help="print a token for the local stack"))
+    demo = commands.add_parser("demo", help="walk through the loyalty loop on the running stack, or on one started for it")
+    demo.add_argument("--state", type=Path, metavar="DIR", help="the stack's state folder (GALEN_STATE, default .galen of the project)")
     return parser
 
 
