@@ -5,7 +5,7 @@ The server runs it on what it loaded under locks; property tests run it by the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -35,7 +35,8 @@ class State:
     """What was loaded for a batch, under locks, at `now`.
 
     `recorded`: operations that bear the identity of one of the commands. `payments`: applied withdrawals that bear the (account, order
-    number) of one. `originals`: operations that are to be reversed, with what was asked back of them before.
+    number) of one. `originals`: operations that are to be reversed, with what was asked back of them before. `opened`: those of
+    `accounts` that were made for this batch, and are not there for a command before a credit opens them.
     """
 
     now: datetime
@@ -43,6 +44,7 @@ class State:
     recorded: Mapping[Identity, Operation] = field(default_factory=dict)
     payments: Mapping[tuple[AccountName, str], Operation] = field(default_factory=dict)
     originals: Mapping[tuple[AccountName, int], tuple[Operation, int]] = field(default_factory=dict)
+    opened: Collection[AccountName] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +125,18 @@ class _Batch:
         if all(_succeeded(outcome) for outcome in outcomes):
             return outcomes
         self.recorded, self.payments, self.originals, self.journals = before
-        return [Unrecorded.ABORTED if _succeeded(outcome) else outcome for outcome in outcomes]
+        return [Unrecorded.ABORTED if self._was_undone(outcome) else outcome for outcome in outcomes]
+
+    def _was_undone(self, outcome: Outcome) -> bool:
+        """Tells whether a group that failed took the outcome with it; what a repeat was answered with stands."""
+        return _succeeded(outcome) and isinstance(outcome, Recorded) and outcome.operation.identity not in self.recorded
 
     def apply(self, command: Command) -> Outcome:
         known = self.recorded.get(command.identity)
         if known is not None:
             return Recorded(known, replayed=True) if known.fingerprint == command.fingerprint else Unrecorded.KEY_REUSED
         journal = self._journal(command.account)
-        if journal is None:
+        if journal is None or not (command.opens_account or self._is_open(journal)):
             return Unrecorded.NO_ACCOUNT
         journal.settle()
         outcome = _RULES[type(command)](self, command, journal)
@@ -144,6 +150,9 @@ class _Batch:
         if journal is None and name in self._state.accounts:
             journal = self.journals[name] = Journal(self._state.accounts[name], self._state.now)
         return journal
+
+    def _is_open(self, journal: Journal) -> bool:
+        return journal.version > 0 or journal.name not in self._state.opened
 
 
 def _succeeded(outcome: Outcome) -> bool:
@@ -172,8 +181,9 @@ def _withdraw(batch: _Batch, command: Withdraw, journal: Journal) -> Operation:
     payment = batch.payments.get((command.account, command.reference))
     if payment is not None:
         return journal.refuse(command, Refusal.ORDER_ALREADY_PAID, command.amount, command.reference, related=payment.version)
-    if not journal.can_spend(command.amount):
-        return _insufficient(command, journal)
+    least = journal.account.min_balance
+    if not journal.can_spend(command.amount, least=least):
+        return _insufficient(command, journal, least)
     uses, overdrawn = journal.take(command.amount)
     journal.debt += overdrawn
     journal.posted -= command.amount
@@ -183,18 +193,19 @@ def _withdraw(batch: _Batch, command: Withdraw, journal: Journal) -> Operation:
     return operation
 
 
-def _insufficient(command: Withdraw | Reserve, journal: Journal) -> Operation:
-    available = max(0, journal.spendable())
+def _insufficient(command: Withdraw | Reserve, journal: Journal, least: int) -> Operation:
+    available = max(0, journal.spendable() - least)
     return journal.refuse(command, Refusal.INSUFFICIENT_POINTS, command.amount, command.reference, available=available)
 
 
 def _reserve(_batch: _Batch, command: Reserve, journal: Journal) -> Operation:
     # An overdraft can be spent but not set aside: a hold is made of points that exist.
-    if not journal.can_spend(command.amount) or journal.spendable() < command.amount:
-        return _insufficient(command, journal)
+    least = max(0, journal.account.min_balance)
+    if not journal.can_spend(command.amount, least=least):
+        return _insufficient(command, journal, least)
     uses = journal.set_aside(command.amount)
     journal.held += command.amount
-    expires_at = journal.now + command.ttl if command.ttl else None
+    expires_at = journal.now + command.ttl if command.ttl is not None else None
     journal.put_hold(Hold(journal.version + 1, HoldState.OPEN, command.amount, command.amount, 0, command.reference, expires_at, uses))
     return journal.write(command, command.amount, command.reference, lots=uses)
 
@@ -215,7 +226,7 @@ def _on_hold(rule: Callable[[Any, Journal, Hold], Operation]) -> Callable[[_Batc
 
 
 def _extend(command: Extend, journal: Journal, hold: Hold) -> Operation:
-    journal.put_hold(replace(hold, expires_at=journal.now + command.ttl if command.ttl else None))
+    journal.put_hold(replace(hold, expires_at=journal.now + command.ttl if command.ttl is not None else None))
     return journal.write(command, 0, hold.reference, related=hold.id)
 
 
@@ -259,10 +270,9 @@ def _release(command: Release, journal: Journal, hold: Hold) -> Operation:
 
 
 def _reverse(batch: _Batch, command: Reverse, journal: Journal) -> Operation | Unrecorded:
-    found = batch.originals.get((command.account, command.version))
-    if found is None:
+    original, before = batch.originals.get((command.account, command.version)) or (journal.written(command.version), 0)
+    if original is None:
         return Unrecorded.NO_OPERATION
-    original, before = found
     undo = _UNDO.get(original.kind)
     if undo is None or original.refusal is not None:
         return journal.refuse(command, Refusal.NOT_REVERSIBLE, command.amount or 0, original.reference, related=original.version)
@@ -282,15 +292,14 @@ def _reverse(batch: _Batch, command: Reverse, journal: Journal) -> Operation | U
 def _take_back(command: Reverse, journal: Journal, original: Operation, amount: int, _before: int) -> Operation:
     """Undoes a credit: from its own lot first, then as spending would; the rest by the command's policy."""
     own = journal.lots.get(original.version)
-    there = (own.free if own else 0) + sum(lot.free for lot in journal.lots.values() if lot.is_spendable(journal.now) and lot is not own)
-    if there < amount and command.policy is Policy.REJECT:
+    own_pending = own.free if own and not own.is_spendable(journal.now) else 0
+    there = max(0, journal.spendable() + own_pending)  # less debt: what is owed is not there to be taken
+    if there < amount and command.policy is not Policy.ALLOW_NEGATIVE:
         journal.need_all_lots()
-        return _spent(command, journal, original, amount, there)
-    uses, lacking = journal.take(amount, first=[original.version])
-    debt = lacking if command.policy is Policy.ALLOW_NEGATIVE else 0
-    taken = amount - lacking + debt
-    if taken == 0:
-        return _spent(command, journal, original, amount, 0)
+        if there == 0 or command.policy is Policy.REJECT:
+            return _spent(command, journal, original, amount, there)
+    taken = amount if command.policy is Policy.ALLOW_NEGATIVE else min(amount, there)
+    uses, debt = journal.take(taken, first=[original.version])
     journal.debt += debt
     journal.posted -= taken
     journal.earned -= taken

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from services.balance.domain.commands import Command
@@ -13,6 +13,7 @@ from services.balance.domain.names import AccountName
 
 SYSTEM = "services/balance"
 _NAMESPACE = UUID("0d0f8f0e-3b5c-5c39-9c43-64f9b9a3c1de")
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class LotsTruncated(Exception):
@@ -23,13 +24,15 @@ class LotsTruncated(Exception):
 class Loaded:
     """What was loaded of an account: its lots soonest to expire first, the holds that are named or due.
 
-    `lots_complete` is false if there are further open lots that expire later.
+    `lots_complete` is false if there are further open lots that expire later. `other_lots` were loaded because an operation to be
+    reversed used them, out of turn: closed ones, and open ones that others may come before.
     """
 
     account: Account
     lots: Sequence[Lot] = ()
     holds: Sequence[Hold] = ()
     lots_complete: bool = True
+    other_lots: Sequence[Lot] = ()
 
 
 class Journal:
@@ -42,9 +45,9 @@ class Journal:
         self.version = account.version
         self.posted, self.held, self.debt = account.posted, account.held, account.debt
         self.earned, self.spent = account.lifetime_earned, account.lifetime_spent
-        self.lots = {lot.id: lot for lot in loaded.lots}
+        self.lots = {lot.id: lot for lot in (*loaded.lots, *loaded.other_lots)}
         self.holds = {hold.id: hold for hold in loaded.holds}
-        self.lots_complete = loaded.lots_complete
+        self._last_loaded = None if loaded.lots_complete else loaded.lots[-1]
         self.changed_lots: set[int] = set()
         self.changed_holds: set[int] = set()
         self.operations: list[Operation] = []
@@ -77,16 +80,21 @@ class Journal:
         """Returns what can be spent now less debt; below zero while debt is larger."""
         return sum(lot.free for lot in self.lots.values() if lot.is_spendable(self.now)) - self.debt
 
-    def can_spend(self, amount: int) -> bool:
-        """Tells whether `amount` can go without falling below the account's least balance. Raises LotsTruncated."""
-        enough = self.spendable() - amount >= self.account.min_balance
+    def can_spend(self, amount: int, *, least: int) -> bool:
+        """Tells whether `amount` can go and leave `least`. Raises LotsTruncated."""
+        enough = self.spendable() - amount >= least
         if not enough:
             self.need_all_lots()
         return enough
 
+    def written(self, version: int) -> Operation | None:
+        """Returns the operation of this version if the batch wrote it."""
+        place = version - self.account.version - 1
+        return self.operations[place] if 0 <= place < len(self.operations) else None
+
     def need_all_lots(self) -> None:
         """Raises LotsTruncated unless every open lot was loaded."""
-        if not self.lots_complete:
+        if self._last_loaded is not None:
             raise LotsTruncated
 
     # --- lots
@@ -118,10 +126,14 @@ class Journal:
             self.need_all_lots()
         return tuple(uses), amount
 
-    def _in_spending_order(self, first: Iterable[int]) -> list[Lot]:
+    def _in_spending_order(self, first: Iterable[int]) -> Iterator[Lot]:
         chosen = [self.lots[lot_id] for lot_id in first if lot_id in self.lots]
         rest = [lot for lot in self.lots.values() if lot.is_spendable(self.now) and lot not in chosen]
-        return chosen + sorted(rest, key=_spending_key)
+        yield from chosen
+        for lot in sorted(rest, key=_spending_key):
+            if self._last_loaded is not None and _spending_key(lot) > _spending_key(self._last_loaded):
+                raise LotsTruncated  # lots that were not loaded may come before this one, which is new or was loaded out of turn
+            yield lot
 
     def put_lot(self, lot: Lot) -> None:
         """Adds or replaces a lot."""
@@ -160,14 +172,16 @@ class Journal:
 
     def settle(self) -> None:
         """Writes down what has run out by now: holds, and then the lots that nothing holds any more."""
-        for hold in [hold for hold in self.holds.values() if hold.is_due(self.now)]:
+        for hold in sorted((hold for hold in self.holds.values() if hold.is_due(self.now)), key=_due_key):
             uses = self.free(hold, HoldState.EXPIRED)
             self.write_own(Kind.HOLD_EXPIRY, hold.remaining, hold.reference, uses, hold.id)
         self.expire_lots()
 
     def expire_lots(self) -> None:
         """Expires what is free in lots whose time has passed: at once for points that were set aside or spent until now."""
-        for lot in [lot for lot in self.lots.values() if lot.is_expired(self.now) and lot.free > 0]:
+        if self._last_loaded is not None and self._last_loaded.is_expired(self.now):
+            raise LotsTruncated  # more may have expired
+        for lot in sorted((lot for lot in self.lots.values() if lot.is_expired(self.now) and lot.free > 0), key=_spending_key):
             self.put_lot(replace(lot, remaining=lot.held))
             self.posted -= lot.free
             self.write_own(Kind.LOT_EXPIRY, lot.free, "", ((lot.id, lot.free),), lot.id)
@@ -228,6 +242,9 @@ class Journal:
         return operation
 
 
-def _spending_key(lot: Lot) -> tuple[bool, float, int]:
-    expires = lot.expires_at
-    return expires is None, expires.timestamp() if expires else 0.0, lot.id
+def _spending_key(lot: Lot) -> tuple[bool, datetime, int]:
+    return lot.expires_at is None, lot.expires_at or _NEVER, lot.id
+
+
+def _due_key(hold: Hold) -> tuple[datetime, int]:
+    return hold.expires_at or _NEVER, hold.id

@@ -7,6 +7,7 @@ that decides is read after the locks, in statements of their own, because a stat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -52,6 +53,7 @@ OPEN_ACCOUNTS = """
     from unnest(%s::uuid[], %s::text[], %s::text[]) as opened (account_key, program, account_id)
     order by account_key
     on conflict (account_key) do nothing
+    returning account_key
 """
 LOCK_ACCOUNTS = "select from account where account_key = any(%s::uuid[]) order by account_key for no key update"
 FIND_RECORDED = f"""
@@ -127,25 +129,32 @@ class PostgresLedger:
     async def post(self, groups: Sequence[Group]) -> Decision:
         commands = [command for group in groups for command in group.commands]
         async with self._pool.connection() as connection, connection.pipeline():
-            await _lock(connection, commands)
-            decision = await _decide(connection, groups, commands)
-            await _store(connection, decision)
-            await connection.commit()
+            opened = await _lock(connection, commands)
+            decision = await _decide(connection, groups, commands, opened)
+            if decision.operations:
+                await _store(connection, decision)
+                await connection.commit()
+            else:  # then no account stays open for a credit that failed
+                await connection.rollback()
         return decision
 
 
-async def _lock(connection: Connection, commands: Sequence[Command]) -> None:
+async def _lock(connection: Connection, commands: Sequence[Command]) -> Cursor | None:
+    """Locks the accounts, after opening those that a credit may open; the keys of those that it opened can be fetched."""
     opened = {(name.key, name.program, name.account_id) for name in (c.account for c in commands if c.opens_account)}
-    if opened:
-        await connection.execute(OPEN_ACCOUNTS, columns(sorted(opened)))
+    cursor = await connection.execute(OPEN_ACCOUNTS, columns(sorted(opened))) if opened else None
     await connection.execute(LOCK_ACCOUNTS, [sorted({command.account.key for command in commands})])
+    return cursor
 
 
-async def _decide(connection: Connection, groups: Sequence[Group], commands: Sequence[Command]) -> Decision:
+async def _decide(connection: Connection, groups: Sequence[Group], commands: Sequence[Command], opened: Cursor | None) -> Decision:
+    state = await _load(connection, commands, LOTS_AT_FIRST)
+    names = {name.key: name for name in state.accounts}
+    new = [names[key] for (key,) in await opened.fetchall()] if opened else []
     try:
-        return decide(groups, await _load(connection, commands, LOTS_AT_FIRST))
+        return decide(groups, replace(state, opened=new))
     except LotsTruncated:
-        return decide(groups, await _load(connection, commands, ALL_LOTS))
+        return decide(groups, replace(await _load(connection, commands, ALL_LOTS), opened=new))
 
 
 async def _load(connection: Connection, commands: Sequence[Command], lots_max: int) -> State:
@@ -218,8 +227,6 @@ async def _originals(names: Names, cursor: Cursor | None) -> Mapping[tuple[Accou
 
 
 async def _store(connection: Connection, decision: Decision) -> None:
-    if not decision.operations:
-        return
     made = {(operation.account, operation.version) for operation in decision.operations}
     new_lots = [lot_row(name, lot) for name, lot in decision.lots if (name, lot.id) in made]
     old_lots = [(name.key, lot.id, lot.remaining, lot.held) for name, lot in decision.lots if (name, lot.id) not in made]

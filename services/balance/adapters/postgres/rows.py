@@ -34,7 +34,7 @@ READ_ACCOUNTS = f"""
     ) as lots
     cross join lateral (
         select array_agg(hold_id) from hold
-        where hold.account_key = account.account_key and state = 1 and expires_at <= clock_timestamp()
+        where hold.account_key = account.account_key and state = 1 and expires_at <= greatest(clock_timestamp(), account.updated_at)
     ) as holds
     where account_key = any(%s::uuid[])
 """  # noqa: S608  the columns are ours
@@ -49,10 +49,10 @@ def loaded_of(name: AccountName, row: Sequence[Any], *, lots_max: int, holds: Se
 
 
 def with_lots(loaded: Loaded, lots: Sequence[Lot]) -> Loaded:
-    """Adds lots that are not among the loaded ones: closed ones, which a reversal may open again."""
+    """Adds lots that are not among the loaded ones: closed ones, which a reversal may open again, and ones that expire later."""
     known = {lot.id for lot in loaded.lots}
     more = [lot for lot in lots if lot.id not in known]
-    return replace(loaded, lots=[*loaded.lots, *more]) if more else loaded
+    return replace(loaded, other_lots=more) if more else loaded
 
 
 def due_holds_of(row: Sequence[Any]) -> list[int]:
