@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
@@ -20,6 +21,7 @@ def fresh_database(server_uri: str) -> Iterator[str]:
         try:
             yield with_database(server_uri, name)
         finally:
+            gc.collect()  # a connect that was cancelled halfway is closed here; the server would wait for it, up to a minute
             admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
