@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -40,7 +41,7 @@ class Deployment:
         self._folder = folder
         self._stack = stack
 
-    def settings(self, service: str) -> dict[str, object]:
+    def settings(self, service: str) -> dict[str, Any]:
         token_file = self._folder / f"{service}.jwt"
         token_file.write_text(self._identities.service_token(service))
         return {

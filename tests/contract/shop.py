@@ -71,10 +71,11 @@ class Shopper:
         body = f'{{"order": {json.dumps(order)}, "sum": {amount}}}'
         return await self.ask("POST", WITHDRAW, data=body, headers={"Content-Type": "application/json", **options.pop("headers", {})})
 
-    async def balance(self) -> tuple[Decimal, Decimal]:
+    async def balance(self) -> tuple[str, str]:
+        """Returns `current` and `withdrawn` as they are written."""
         answer = await self.ask("GET", BALANCE)
         assert answer.status == 200
-        return answer.json["current"], answer.json["withdrawn"]
+        return str(answer.json["current"]), str(answer.json["withdrawn"])
 
     async def orders(self) -> list[dict[str, Any]]:
         answer = await self.ask("GET", ORDERS)
@@ -101,9 +102,9 @@ class Shop:
     identities: Identities
 
     @asynccontextmanager
-    async def stranger(self, **session: Any) -> AsyncIterator[Shopper]:
-        options = {"cookie_jar": aiohttp.DummyCookieJar(), "timeout": aiohttp.ClientTimeout(total=10), **session}
-        async with aiohttp.ClientSession(self.gateway.url, **options) as client:
+    async def stranger(self, *, keeps_cookies: bool = False) -> AsyncIterator[Shopper]:
+        jar = aiohttp.CookieJar(unsafe=True) if keeps_cookies else aiohttp.DummyCookieJar()
+        async with aiohttp.ClientSession(self.gateway.url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(total=10)) as client:
             yield Shopper(client)
 
     @asynccontextmanager

@@ -14,6 +14,9 @@ from services.gateway.adapters.grpc.calls import PAGE_SIZE, Peer, as_customer
 from services.gateway.application.ports import Balance, Caller, Page, Withdrawal
 from shared.grpc.errors import PeerError
 
+# Both make up what an account spent over its life, which the balance shows.
+SPENDING = (operation_pb2.OPERATION_KIND_WITHDRAWAL, operation_pb2.OPERATION_KIND_CAPTURE)
+
 
 class GrpcPoints:
     def __init__(self, channel: grpc.aio.Channel, peer: Peer) -> None:
@@ -37,9 +40,7 @@ class GrpcPoints:
         await self._peer.call(self._balance.WithdrawPoints, request, as_customer(caller))
 
     async def withdrawals(self, caller: Caller, token: str) -> Page[Withdrawal]:
-        request = messages.ListOperationsRequest(
-            parent=_account(caller), page_size=PAGE_SIZE, page_token=token, kinds=[operation_pb2.OPERATION_KIND_WITHDRAWAL]
-        )
+        request = messages.ListOperationsRequest(parent=_account(caller), page_size=PAGE_SIZE, page_token=token, kinds=SPENDING)
         response = await self._peer.call(self._balance.ListOperations, request, as_customer(caller))
         return Page([_withdrawal(operation) for operation in response.operations], response.next_page_token)
 

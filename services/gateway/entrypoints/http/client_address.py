@@ -18,10 +18,13 @@ class ClientAddresses:
 
     def of(self, request: web.Request) -> str:
         """Returns the client's address, empty if the connection is gone."""
-        peer = _address(request.remote or "")
+        return self.read(request.remote or "", request.headers.getall(FORWARDED_FOR, []))
+
+    def read(self, remote: str, forwarded_for: Sequence[str]) -> str:
+        peer = _address(remote)
         if peer is None:
             return ""
-        hops = [hop for value in request.headers.getall(FORWARDED_FOR, []) for hop in value.split(",")]
+        hops = [hop for value in forwarded_for for hop in value.split(",")]
         client = peer
         while hops and self._is_trusted(client):
             before = _address(hops.pop().strip())

@@ -10,9 +10,9 @@ BYTES_MIN = 1024
 _CODING = re.compile(r"\s*([\w*!#$%&'+.^`|~-]+)\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?", re.ASCII | re.IGNORECASE)
 
 
-def accepts_gzip(request: web.Request) -> bool:
-    """Tells whether `Accept-Encoding` names gzip, or anything, with a weight above zero (RFC 9110, 12.5.3)."""
-    weights = dict(_weights(",".join(request.headers.getall("Accept-Encoding", []))))
+def accepts_gzip(header: str) -> bool:
+    """Tells whether an `Accept-Encoding` names gzip, or anything, with a weight above zero (RFC 9110, 12.5.3)."""
+    weights = dict(_weights(header))
     return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
@@ -25,7 +25,7 @@ def compress(request: web.Request, response: web.StreamResponse) -> None:
 def compress_stream(request: web.Request, response: web.StreamResponse) -> None:
     """Packs an answer of unknown length."""
     response.headers["Vary"] = "Accept-Encoding"
-    if accepts_gzip(request):
+    if accepts_gzip(",".join(request.headers.getall("Accept-Encoding", []))):
         response.enable_compression(web.ContentCoding.gzip)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -24,7 +25,7 @@ class Authenticator:
 
     async def caller(self, request: web.Request) -> Caller:
         """Raises CredentialsMissing, CredentialsInvalid, AccessDenied."""
-        token = _token(request)
+        token = token_in(request.headers.get("Authorization", ""), request.cookies)
         if token is None:
             raise CredentialsMissing("log in first, then send the token: `Authorization: Bearer ...`, or the cookie")
         if len(token) > TOKEN_CHARACTERS_MAX or not token.isascii():
@@ -44,11 +45,11 @@ def grant(response: web.Response, session: Session) -> web.Response:
     return response
 
 
-def _token(request: web.Request) -> str | None:
+def token_in(authorization: str, cookies: Mapping[str, str]) -> str | None:
     """Returns the header's token; the cookie's only if there is no header."""
-    header = request.headers.get("Authorization", "").strip()
+    header = authorization.strip()
     if not header:
-        return request.cookies.get(COOKIE) or None
+        return cookies.get(COOKIE) or None
     scheme, _, rest = header.partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip() or None

@@ -1,7 +1,7 @@
 """What can be wrong with a request before any service is asked: faults of HTTP itself, or of what the routes of this edge expect.
 
 EdgeError               domain `gateway.galen`; the HTTP status stands here, since no contract of a service knows these
-+-- MalformedBody, WrongMediaType, InvalidHeader (400)
++-- MalformedRequest, MalformedBody, WrongMediaType, InvalidHeader (400)
 +-- RouteNotFound (404), MethodNotAllowed (405)
 +-- BodyTooSlow (408), BodyTooLarge (413), UnknownEncoding (415)
 +-- InvalidAmount (422)
@@ -22,6 +22,14 @@ class EdgeError(GalenError):
     domain = "gateway.galen"
     http_status: ClassVar[int] = 400
     closes: ClassVar[bool] = False
+
+
+class MalformedRequest(EdgeError):
+    reason = "MALFORMED_REQUEST"
+    closes = True
+
+    def __init__(self) -> None:
+        super().__init__("the request line or the headers can not be read, or are too large")
 
 
 class MalformedBody(EdgeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from uuid import UUID
 
 from aiohttp import web
 
@@ -17,7 +18,7 @@ from services.gateway.entrypoints.http.converters import amount_of, balance_json
 from services.gateway.entrypoints.http.credentials import Authenticator, grant
 from services.gateway.entrypoints.http.errors import MalformedBody
 from services.gateway.entrypoints.http.history import history
-from services.gateway.entrypoints.http.idempotency import request_id
+from services.gateway.entrypoints.http.idempotency import IDEMPOTENCY_KEY, request_id
 from services.gateway.entrypoints.http.json_input import json_object, number_member, text_member
 
 JSON = "application/json"
@@ -43,7 +44,7 @@ class LoginRoutes:
 
     async def _register(self, request: web.Request) -> web.Response:
         login, password = await self._pair(request)
-        session = await self._customers.register(login, password, request_id(request, REGISTER), self._addresses.of(request))
+        session = await self._customers.register(login, password, _request_id(request, REGISTER), self._addresses.of(request))
         return grant(web.Response(), session)
 
     async def _login(self, request: web.Request) -> web.Response:
@@ -82,7 +83,7 @@ class LoyaltyRoutes:
         text = (await self._bodies.read(request, media_type=TEXT)).decode("ascii", "replace")
         if not text.strip():
             raise MalformedBody("the body must be an order number")
-        is_new = await self._upload.upload(caller, text, request_id(request, ORDERS))
+        is_new = await self._upload.upload(caller, text, _request_id(request, ORDERS))
         return web.Response(status=202 if is_new else 200)
 
     async def _list_orders(self, request: web.Request) -> web.StreamResponse:
@@ -97,9 +98,13 @@ class LoyaltyRoutes:
         caller = await self._authenticator.caller(request)
         members = json_object(await self._bodies.read(request, media_type=JSON))
         number, total = text_member(members, "order"), number_member(members, "sum")
-        await self._spend.withdraw(caller, number, amount_of(total), request_id(request, WITHDRAW))
+        await self._spend.withdraw(caller, number, amount_of(total), _request_id(request, WITHDRAW))
         return web.Response()
 
     async def _list_withdrawals(self, request: web.Request) -> web.StreamResponse:
         caller = await self._authenticator.caller(request)
         return await history(request, pages(partial(self._points.withdrawals, caller), self._items_max), withdrawal_json)
+
+
+def _request_id(request: web.Request, route: str) -> UUID:
+    return request_id(request.headers.getall(IDEMPOTENCY_KEY, []), route)

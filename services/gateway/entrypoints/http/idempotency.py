@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID, uuid4, uuid5
-
-from aiohttp import web
 
 from services.gateway.entrypoints.http.errors import InvalidHeader
 
@@ -13,12 +12,11 @@ LENGTH_MAX = 255
 _NAMESPACE = UUID("6f1ba6a4-6a0c-5d57-9c3e-0b7f2c1d8e54")
 
 
-def request_id(request: web.Request, route: str) -> UUID:
-    """Returns the UUID in `Idempotency-Key`, one derived from any other text there and the route, or a new one.
+def request_id(keys: Sequence[str], route: str) -> UUID:
+    """Returns the UUID in the request's `Idempotency-Key`, one derived from any other text there and the route, or a new one.
 
     Raises InvalidHeader.
     """
-    keys = request.headers.getall(IDEMPOTENCY_KEY, [])
     if not keys:
         return uuid4()
     # The draft of the header's standard has it in quotes.

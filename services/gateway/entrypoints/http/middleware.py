@@ -6,12 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Middleware
 
 from services.gateway.entrypoints.http.budget import Budget
 from services.gateway.entrypoints.http.compression import compress
 from services.gateway.entrypoints.http.connections import Connections
+from services.gateway.entrypoints.http.errors import MalformedRequest
 from services.gateway.entrypoints.http.metrics import HttpMetrics
 from services.gateway.entrypoints.http.problems import Problems
 from shared.auth.principal import ANONYMOUS
@@ -24,7 +25,10 @@ log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+VERSIONS = (HttpVersion10, HttpVersion11)
 OTHER = "_OTHER"
+# They tell caches and browsers to leave answers alone, and nobody what the edge is made of.
+HEADERS = {"Server": "galen", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Reception:
@@ -45,6 +49,15 @@ class Reception:
 
         return receive
 
+    def answer_error(self, error: BaseException | None) -> web.Response:
+        """Answers what did not even become a request."""
+        began, trace_id = time.perf_counter(), trace_id_text(start_span(None))
+        known = self._problems.known(error if isinstance(error, Exception) else RuntimeError("no request"), trace_id)
+        response = self._problems.answer(known, trace_id)
+        response.headers.update(HEADERS)
+        self._record(OTHER, OTHER, response.status, known.reason, time.perf_counter() - began)
+        return response
+
     async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         span = start_span(request.headers.get(TRACEPARENT))
         current_principal.set(ANONYMOUS)
@@ -56,7 +69,8 @@ class Reception:
             status = response.status
         finally:
             self._connections.request_ended(transport)
-            self._record(request, status, reason, time.perf_counter() - began)
+            method = request.method if request.method in METHODS else OTHER
+            self._record(_route(request), method, status, reason, time.perf_counter() - began)
         compress(request, response)
         if self.draining:
             response.force_close()
@@ -65,14 +79,15 @@ class Reception:
     async def _answer(self, request: web.Request, handler: Handler, trace_id: str) -> tuple[web.StreamResponse, str | None]:
         try:
             with self._in_flight:
+                if request.version not in VERSIONS:
+                    raise MalformedRequest
                 self._budget.start()
                 return await handler(request), None
         except Exception as error:  # noqa: BLE001  nothing may reach aiohttp untranslated: its answers are not ours
             failure = self._problems.known(error, trace_id)
             return self._problems.answer(failure, trace_id), failure.reason
 
-    def _record(self, request: web.Request, status: int, reason: str | None, took_s: float) -> None:
-        route, method = _route(request), request.method if request.method in METHODS else OTHER
+    def _record(self, route: str, method: str, status: int, reason: str | None, took_s: float) -> None:
         self._metrics.duration.labels(route, method, str(status)).observe(took_s)
         actor = current_principal.get().actor
         log.info("request", method=method, route=route, status=status, reason=reason, actor=actor, ms=round(took_s * 1000, 2))
@@ -85,7 +100,4 @@ def _route(request: web.Request) -> str:
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Tells caches and browsers to leave answers alone, and nobody what the edge is made of."""
-    response.headers["Server"] = "galen"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(HEADERS)

@@ -7,9 +7,9 @@ import math
 from http import HTTPStatus
 
 import structlog
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
-from services.gateway.entrypoints.http.errors import EdgeError, MalformedBody, MethodNotAllowed, RouteNotFound
+from services.gateway.entrypoints.http.errors import EdgeError, MalformedBody, MalformedRequest, MethodNotAllowed, RouteNotFound
 from shared.errors import DeadlineExceeded, GalenError, Internal
 from shared.grpc.errors import ErrorCatalogue
 
@@ -31,6 +31,8 @@ class Problems:
         """Returns the error as one with a reason; an unexpected one becomes Internal, and is logged."""
         if isinstance(error, web.HTTPException):
             return _of_aiohttp(error)
+        if isinstance(error, http_exceptions.HttpProcessingError):
+            return MalformedRequest()
         if isinstance(error, TimeoutError):
             return DeadlineExceeded()
         if isinstance(error, GalenError) and self._status(error) is not None and error.reason not in OUR_MISTAKES:

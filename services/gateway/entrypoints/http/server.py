@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from typing import Any
 
 import structlog
 import uvloop
-from aiohttp import http_exceptions, web
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from services.gateway.entrypoints.http.connections import Connections
 from services.gateway.entrypoints.http.middleware import Reception
+from services.gateway.entrypoints.http.protocol import EdgeProtocol
 from shared.grpc.runtime import stop_on_signals
 from shared.observability.probes import ProbeServer
 
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 STOP_GRACE_S = 20.0
 BACKLOG = 512
+HEADERS_MAX = 64
+# How long the rest of a body is thrown away, so that its sender gets to read the answer before the connection closes.
+LINGERING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ async def running(parts: EdgeParts) -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         for channel in parts.channels:
             await stack.enter_async_context(channel)
-        runner = _runner(parts)
+        runner = web.AppRunner(parts.application, access_log=None, shutdown_timeout=STOP_GRACE_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await stack.enter_async_context(_watching(parts.connections))
@@ -84,26 +87,26 @@ async def running(parts: EdgeParts) -> AsyncIterator[int]:
             log.info("drained")
 
 
-def _runner(parts: EdgeParts) -> web.AppRunner:
-    return web.AppRunner(
-        parts.application,
-        access_log=None,  # Reception writes it
-        logger=_one_line_for_malformed_requests(logging.getLogger(__name__)),
-        auto_decompress=False,  # Bodies does it
-        keepalive_timeout=parts.idle_limit_s,
-        lingering_time=2.0,
-        max_headers=64,
-        shutdown_timeout=STOP_GRACE_S,
-    )
-
-
 async def _listen(parts: EdgeParts, runner: web.AppRunner) -> asyncio.Server:
     """Opens the port. Raises OSError if it is taken."""
     host, _, port = parts.run_address.rpartition(":")
-    protocols = runner.server
-    assert protocols is not None
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: parts.connections.wrap(protocols()), host.strip("[]") or None, int(port), backlog=BACKLOG)
+    server, loop = runner.server, asyncio.get_running_loop()
+    assert server is not None
+
+    def make_protocol() -> asyncio.Protocol:
+        protocol = EdgeProtocol(
+            server,
+            parts.reception.answer_error,
+            loop=loop,
+            access_log=None,  # Reception writes it
+            auto_decompress=False,  # Bodies does it
+            keepalive_timeout=parts.idle_limit_s,
+            lingering_time=LINGERING_S,
+            max_headers=HEADERS_MAX,
+        )
+        return parts.connections.wrap(protocol)
+
+    return await loop.create_server(make_protocol, host.strip("[]") or None, int(port), backlog=BACKLOG)
 
 
 @asynccontextmanager
@@ -115,16 +118,3 @@ async def _watching(connections: Connections) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-def _one_line_for_malformed_requests(logger: logging.Logger) -> logging.Logger:
-    """What is no HTTP never becomes a request, so aiohttp logs it: with a stack trace, as if it were a fault of ours."""
-
-    def shorten(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, http_exceptions.HttpProcessingError):
-            record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
-        return True
-
-    logger.addFilter(shorten)
-    return logger
