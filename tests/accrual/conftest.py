@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
+import psycopg
 import pytest
 import pytest_asyncio
 from galen.accrual.v1.accrual_service_pb2_grpc import AccrualServiceStub
@@ -15,21 +16,16 @@ from deploy.local.accrual_sim.testing import SimulatorHandle, running_simulator
 from services.accrual.container import AccrualContainer, service_parts
 from services.accrual.migrations.schema import schema
 from services.accrual.settings import AccrualSettings
-from shared.luhn import with_check_digit
 from shared.postgres.migrations import migrate
 from shared.testing.databases import fresh_database, make_role
 from shared.testing.identities import Identities
 from shared.testing.servers import ServedService, served
-from tests.accrual.world import Customer, World
+from tests.accrual.world import Customer, Owner, World, fresh_number
 
 
 @pytest.fixture
 def number() -> str:
     return fresh_number()
-
-
-def fresh_number() -> str:
-    return with_check_digit(str(uuid4().int)[:15])
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +36,19 @@ def service_token_file(identities: Identities, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def accrual_database(postgres_server_uri: str) -> Iterator[tuple[str, str]]:
+async def accrual_database(postgres_server_uri: str) -> AsyncIterator[tuple[str, str]]:
     """A database of the test's own, since what is due there is anybody's work; its URI and the service's role."""
     with fresh_database(postgres_server_uri) as uri:
         role = make_role(uri, "accrual_app")
         migrate(schema, uri, role=role)
         yield uri, role
+        await asyncio.sleep(0.01)  # the loop lets go of connects that were cancelled
+
+
+@pytest.fixture
+async def owner(accrual_database: tuple[str, str]) -> AsyncIterator[Owner]:
+    async with await psycopg.AsyncConnection.connect(accrual_database[0], autocommit=True, options="-c search_path=accrual") as connection:
+        yield Owner(connection)
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 from galen.accrual.v1 import accrual_service_pb2 as messages
 from galen.accrual.v1 import claim_pb2
 from galen.balance.v1 import balance_service_pb2, operation_pb2
 
 from deploy.local.accrual_sim.testing import SimulatorHandle
 from services.accrual.settings import AccrualSettings
+from shared.luhn import with_check_digit
 from shared.testing.identities import Identities, Metadata
 from shared.testing.servers import ServedService
 
@@ -95,6 +97,21 @@ class World:
         metadata = options.get("metadata", self.identities.service("orders"))
         response: messages.RegisterPurchaseResponse = await self.accrual.RegisterPurchase(request, metadata=metadata, timeout=CALL_LIMIT_S)
         return response.claim
+
+
+class Owner:
+    """The owner of the schema, who may look at everything and break anything."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: str, *parameters: Any) -> list[Any]:
+        cursor = await self._connection.execute(statement.encode(), parameters)
+        return await cursor.fetchall() if cursor.description else []
+
+
+def fresh_number() -> str:
+    return with_check_digit(str(uuid4().int)[:15])
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], *, within_s: float = 10) -> Any:
