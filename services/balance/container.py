@@ -7,6 +7,7 @@ from galen.balance.v1 import balance_service_pb2, balance_service_pb2_grpc, erro
 from prometheus_client import CollectorRegistry
 
 from services.balance.adapters.postgres.accounts import PostgresAccounts
+from services.balance.adapters.postgres.coalesced import CoalescedAccounts, CoalescedLedger
 from services.balance.adapters.postgres.ledger import PostgresLedger
 from services.balance.adapters.postgres.statements import PostgresStatements
 from services.balance.adapters.postgres.tables import SCHEMA
@@ -31,8 +32,10 @@ class BalanceContainer(containers.DeclarativeContainer):
     conninfo = providers.Callable(service_conninfo, settings.provided.database_uri, schema=SCHEMA, role=settings.provided.database_role)
     pool = providers.Singleton(make_pool, conninfo, size_min=2, size_max=settings.provided.database_connections_max)
     refusals = providers.Singleton(KeyedLimiter, burst=settings.provided.refusals_burst, per_second=settings.provided.refusals_per_second)
-    accounts = providers.Singleton(OpenAccount, providers.Singleton(PostgresAccounts, pool))
-    points = providers.Singleton(PostPoints, providers.Singleton(PostgresLedger, pool), refusals)
+    ledger = providers.Singleton(CoalescedLedger, providers.Singleton(PostgresLedger, pool), registry)
+    account_reads = providers.Singleton(CoalescedAccounts, providers.Singleton(PostgresAccounts, pool), registry)
+    accounts = providers.Singleton(OpenAccount, account_reads)
+    points = providers.Singleton(PostPoints, ledger, refusals)
     statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool), providers.Singleton(SystemClock))
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
     servicer = providers.Singleton(BalanceServicer, accounts, points, statement, page_tokens)
@@ -57,5 +60,5 @@ def service_parts(container: BalanceContainer) -> ServiceParts:
         translate=translate_postgres_error,
         check_database=lambda: check_pool(pool),
         registry=container.registry(),
-        resources=[pool],
+        resources=[pool, container.ledger().opened(), container.account_reads().opened()],
     )

@@ -18,6 +18,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 LIVENESS = "liveness"
 CHECK_EVERY_S = 1.0
 CHECK_LIMIT_S = 2.0
+# One slow answer is weather: a ready process stays so until the second in a row.
+FAILURES_BEFORE_UNREADY = 2
 
 # Raises if the database does not answer.
 CheckDatabase = Callable[[], Awaitable[None]]
@@ -36,8 +38,10 @@ class Health:
     async def watch(self) -> None:
         """Runs until cancelled."""
         await self._servicer.set(LIVENESS, SERVING)
+        failures = FAILURES_BEFORE_UNREADY
         while True:
-            await self._set(await self._is_well())
+            failures = 0 if await self._is_well() else failures + 1
+            await self._set(failures < FAILURES_BEFORE_UNREADY)
             await asyncio.sleep(CHECK_EVERY_S)
 
     async def drain(self) -> None:

@@ -20,15 +20,16 @@ SECRET_WORDS = ("password", "token", "secret", "authorization", "private_key")
 def configure_logging(service: str, *, output: str, level: str) -> None:
     """Sends every log line of the process, ours and the libraries', through one format. `output` is auto, console or json."""
     readable = output == "console" or (output == "auto" and sys.stdout.isatty())
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_origin(service, readable=readable),
         _redact,
-        structlog.processors.format_exc_info,
     ]
-    renderer = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=30) if readable else structlog.processors.JSONRenderer()
+    if not readable:
+        shared.append(structlog.processors.format_exc_info)
+    renderer: Any = _console() if readable else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -36,6 +37,11 @@ def configure_logging(service: str, *, output: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     _adopt_libraries(shared, renderer)
+
+
+def _console() -> Any:
+    """Returns the readable form. Tracebacks are plain: the pretty ones show the values of variables, passwords among them."""
+    return structlog.dev.ConsoleRenderer(colors=False, pad_event_to=30, exception_formatter=structlog.dev.plain_traceback)
 
 
 def _adopt_libraries(shared: list[Any], renderer: Any) -> None:

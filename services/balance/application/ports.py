@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from services.balance.domain.decide import Decision, Group
+from services.balance.domain.decide import Group, Outcome
 from services.balance.domain.journal import Loaded
 from services.balance.domain.model import Hold, Kind, Operation
 from services.balance.domain.names import AccountName
 
 
 class Ledger(Protocol):
-    """Where commands become operations: load -> decide -> store, in one transaction."""
+    """Where commands become operations."""
 
-    async def post(self, groups: Sequence[Group]) -> Decision:
-        """Decides the commands under locks and stores what follows. Returns after the commit.
+    async def post(self, group: Group) -> Sequence[Outcome]:
+        """Returns the outcome of each of the group's commands, in order, once they are committed.
 
         Raises what the database raises; then it is unknown whether the commands happened, and they may be posted again.
         """
@@ -32,6 +32,9 @@ class Accounts(Protocol):
 
     async def load(self, name: AccountName) -> tuple[Loaded, datetime] | None:
         """Returns the account with all its open lots and the holds that have run out, and the time of that."""
+
+    async def load_many(self, names: Sequence[AccountName]) -> Sequence[tuple[Loaded, datetime] | None]:
+        """Does the same for many, in their order; None for those that were never opened."""
 
 
 @dataclass(frozen=True, slots=True)

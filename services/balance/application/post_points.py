@@ -28,7 +28,7 @@ class PostPoints:
         """
         check(command)
         self._refusals.check(command.actor)
-        ((outcome,),) = (await self._ledger.post([Group([command])])).outcomes
+        (outcome,) = await self._ledger.post(Group([command]))
         error = error_of(outcome)
         if error is None:
             assert isinstance(outcome, Recorded)

@@ -21,6 +21,7 @@ from services.balance.adapters.postgres.rows import (
     OPERATION_COLUMNS,
     READ_ACCOUNTS,
     account_row,
+    columns,
     due_holds_of,
     hold_of,
     hold_row,
@@ -46,6 +47,12 @@ Names = Mapping[UUID, AccountName]
 LOTS_AT_FIRST = 32
 ALL_LOTS = 2**31 - 1
 
+# For this transaction only, because a connection may be shared (pgbouncer). One locked account must not stall a batch for long. With
+# arrays as parameters the planner flips between plans while tables grow; the walk along the keys is always right.
+POSTING_SETTINGS = """
+    select set_config('lock_timeout', '200ms', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+        set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
 # An account that does not exist can't be locked: those that a credit may open are made first, in key order like the locks.
 OPEN_ACCOUNTS = """
     insert into account (account_key, program, account_id, created_at, updated_at)
@@ -239,8 +246,3 @@ async def _store(connection: Connection, decision: Decision) -> None:
     ):
         if rows:
             await connection.execute(statement, columns(rows))
-
-
-def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Turns rows into the arrays that `unnest` takes, one a column."""
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -140,3 +140,8 @@ def _use_arrays(uses: LotUses) -> tuple[str, str]:
     """Returns lot ids and amounts as array literals: `unnest` would flatten arrays of arrays."""
     ids, amounts = (",".join([str(use[side]) for use in uses]) for side in (0, 1))
     return f"{{{ids}}}", f"{{{amounts}}}"
+
+
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Turns rows into the arrays that `unnest` takes, one a column."""
+    return [list(column) for column in zip(*rows, strict=True)]
