@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
@@ -42,7 +43,7 @@ log = structlog.get_logger()
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Behavior = Callable[[Any, Context], Awaitable[Any]]
-Stream = Callable[[Any, Context], AsyncIterator[Any]]
+Stream = Callable[[Any, Context], AsyncGenerator[Any, None]]
 # Turns an exception of a library into an error with a reason; None if it doesn't know it.
 Translate = Callable[[Exception], GalenError | None]
 
@@ -164,8 +165,10 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         """Streams are counted apart and have no deadline unless the caller sets one."""
         with self._streams.entered():
             request = await self._admit(contract, raw, context)
-            async for response in behavior(request, context):
-                await context.write(response)
+            # What a stream has opened is closed with it, not when the garbage is collected.
+            async with aclosing(behavior(request, context)) as responses:
+                async for response in responses:
+                    await context.write(response)
 
     def end_streams(self) -> None:
         """Ends the streams that are open with UNAVAILABLE, so that their callers resume elsewhere."""
