@@ -75,8 +75,8 @@ class GatewayContainer(containers.DeclarativeContainer):
     balance_channel = providers.Singleton(_channel, "balance", given.balance_address)
     peer = providers.Singleton(Peer, given.request_limit_s)
     customers = providers.Singleton(GrpcCustomers, customers_channel, peer)
-    orders = providers.Singleton(GrpcOrders, accrual_channel, peer)
-    points = providers.Singleton(GrpcPoints, balance_channel, peer)
+    orders = providers.Singleton(GrpcOrders, accrual_channel, peer, given.history_page_size)
+    points = providers.Singleton(GrpcPoints, balance_channel, peer, given.history_page_size)
 
     budget = providers.Singleton(Budget, given.request_limit_s)
     bodies = providers.Singleton(Bodies, given.body_bytes_max, given.body_limit_s, budget)

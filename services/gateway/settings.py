@@ -40,6 +40,7 @@ class GatewaySettings(CommonSettings):
     connections_max: int = Field(default=2048, ge=1, description="open connections; more are turned away with 503")
     body_bytes_max: int = Field(default=64 << 10, ge=1 << 10, description="the largest request body, as sent and after unpacking")
     history_items_max: int = Field(default=100_000, ge=1, description="the newest so many orders or withdrawals are listed")
+    history_page_size: int = Field(default=1000, ge=1, le=1000, description="items that are asked of a service at once")
     request_limit_s: float = Field(default=5.0, gt=0, description="seconds that the services have for a request once its body is here")
     head_limit_s: float = Field(default=10.0, gt=0, description="seconds that a client has to send the head of a request")
     body_limit_s: float = Field(default=5.0, gt=0, description="seconds that a client has to send the body of a request")

@@ -84,13 +84,13 @@ async def serve_services(deployment: Deployment, simulator: SimulatorHandle, ide
 
 @pytest_asyncio.fixture(scope="session")
 async def shop(postgres_server_uri: str, identities: Identities, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
-    """A database of its own, since the other tests' claims would be polled for too."""
+    """A database of its own, since the other tests' claims would be polled for too; pages so small that lists have several."""
     with fresh_database(postgres_server_uri) as uri:
         async with AsyncExitStack() as stack:
             simulator = await stack.enter_async_context(running_simulator())
             deployment = Deployment(uri, identities, tmp_path_factory.mktemp("deployment"), stack)
             addresses = await serve_services(deployment, simulator, identities)
-            gateway = await stack.enter_async_context(served_gateway(jwks_file=identities.jwks_file, **addresses))
+            gateway = await stack.enter_async_context(served_gateway(jwks_file=identities.jwks_file, history_page_size=10, **addresses))
             yield Shop(gateway, simulator, identities)
 
 

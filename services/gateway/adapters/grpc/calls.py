@@ -15,8 +15,6 @@ from shared.grpc.errors import peer_error
 Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 
-PAGE_SIZE = 1000
-
 
 class Peer:
     """Calls with a time limit of their own; the incoming request's is kept as well."""

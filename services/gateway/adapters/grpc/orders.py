@@ -10,7 +10,7 @@ from galen.accrual.v1 import accrual_service_pb2 as messages
 from galen.accrual.v1 import claim_pb2
 from galen.accrual.v1.accrual_service_pb2_grpc import AccrualServiceStub
 
-from services.gateway.adapters.grpc.calls import PAGE_SIZE, Peer, as_customer
+from services.gateway.adapters.grpc.calls import Peer, as_customer
 from services.gateway.application.ports import Caller, Order, OrderStatus, Page
 
 STATUSES = {
@@ -22,9 +22,10 @@ STATUSES = {
 
 
 class GrpcOrders:
-    def __init__(self, channel: grpc.aio.Channel, peer: Peer) -> None:
+    def __init__(self, channel: grpc.aio.Channel, peer: Peer, page_size: int) -> None:
         self._accrual = AccrualServiceStub(channel)
         self._peer = peer
+        self._page_size = page_size
 
     async def submit(self, caller: Caller, number: str, request_id: UUID) -> bool:
         request = messages.SubmitClaimRequest(parent=_parent(caller), number=number, request_id=str(request_id))
@@ -32,7 +33,7 @@ class GrpcOrders:
         return response.outcome == messages.SUBMIT_OUTCOME_CREATED
 
     async def page(self, caller: Caller, token: str) -> Page[Order]:
-        request = messages.ListClaimsRequest(parent=_parent(caller), page_size=PAGE_SIZE, page_token=token)
+        request = messages.ListClaimsRequest(parent=_parent(caller), page_size=self._page_size, page_token=token)
         response = await self._peer.call(self._accrual.ListClaims, request, as_customer(caller))
         return Page([_order(claim) for claim in response.claims], response.next_page_token)
 

@@ -10,7 +10,7 @@ from galen.balance.v1 import balance_service_pb2 as messages
 from galen.balance.v1 import operation_pb2
 from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceStub
 
-from services.gateway.adapters.grpc.calls import PAGE_SIZE, Peer, as_customer
+from services.gateway.adapters.grpc.calls import Peer, as_customer
 from services.gateway.application.ports import Balance, Caller, Page, Withdrawal
 from shared.grpc.errors import PeerError
 
@@ -19,9 +19,10 @@ SPENDING = (operation_pb2.OPERATION_KIND_WITHDRAWAL, operation_pb2.OPERATION_KIN
 
 
 class GrpcPoints:
-    def __init__(self, channel: grpc.aio.Channel, peer: Peer) -> None:
+    def __init__(self, channel: grpc.aio.Channel, peer: Peer, page_size: int) -> None:
         self._balance = BalanceServiceStub(channel)
         self._peer = peer
+        self._page_size = page_size
 
     async def balance(self, caller: Caller) -> Balance | None:
         request = messages.GetAccountRequest(name=_account(caller))
@@ -40,7 +41,7 @@ class GrpcPoints:
         await self._peer.call(self._balance.WithdrawPoints, request, as_customer(caller))
 
     async def withdrawals(self, caller: Caller, token: str) -> Page[Withdrawal]:
-        request = messages.ListOperationsRequest(parent=_account(caller), page_size=PAGE_SIZE, page_token=token, kinds=SPENDING)
+        request = messages.ListOperationsRequest(parent=_account(caller), page_size=self._page_size, page_token=token, kinds=SPENDING)
         response = await self._peer.call(self._balance.ListOperations, request, as_customer(caller))
         return Page([_withdrawal(operation) for operation in response.operations], response.next_page_token)
 
