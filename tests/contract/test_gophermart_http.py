@@ -83,6 +83,16 @@ class TestRegistration:
     async def test_a_login_with_control_characters_is_a_bad_request(self, stranger: Shopper) -> None:
         assert (await stranger.ask("POST", REGISTER, json=pair("a\0b"))).status == 400
 
+    async def test_a_repeat_under_the_same_key_logs_the_same_customer_in(self, shop: Shop, stranger: Shopper) -> None:
+        key = {"Idempotency-Key": "my registration"}
+        number = fresh_number()
+        for status in (202, 200):
+            answer = await stranger.ask("POST", REGISTER, json=pair(stranger.login), headers=key)
+            assert answer.status == 200
+            assert (await stranger.upload(number, headers={"Authorization": answer.headers["Authorization"]})).status == status
+        async with shop.stranger() as other:
+            assert (await other.ask("POST", REGISTER, json=pair(other.login), headers=key)).status == 200
+
     async def test_one_login_registered_by_many_at_once_is_one_customer(self, stranger: Shopper) -> None:
         asked = [stranger.ask("POST", REGISTER, json=pair(stranger.login, str(place))) for place in range(10)]
         assert Counter([answer.status for answer in await asyncio.gather(*asked)]) == {200: 1, 409: 9}

@@ -44,7 +44,9 @@ class LoginRoutes:
 
     async def _register(self, request: web.Request) -> web.Response:
         login, password = await self._pair(request)
-        session = await self._customers.register(login, password, _request_id(request, REGISTER), self._addresses.of(request))
+        # Nobody is known yet, so the login keeps apart the keys of people who choose the same text.
+        key = _request_id(request, f"{REGISTER}\n{login}")
+        session = await self._customers.register(login, password, key, self._addresses.of(request))
         return grant(web.Response(), session)
 
     async def _login(self, request: web.Request) -> web.Response:
@@ -106,5 +108,5 @@ class LoyaltyRoutes:
         return await history(request, pages(partial(self._points.withdrawals, caller), self._items_max), withdrawal_json)
 
 
-def _request_id(request: web.Request, route: str) -> UUID:
-    return request_id(request.headers.getall(IDEMPOTENCY_KEY, []), route)
+def _request_id(request: web.Request, scope: str) -> UUID:
+    return request_id(request.headers.getall(IDEMPOTENCY_KEY, []), scope)

@@ -12,8 +12,8 @@ LENGTH_MAX = 255
 _NAMESPACE = UUID("6f1ba6a4-6a0c-5d57-9c3e-0b7f2c1d8e54")
 
 
-def request_id(keys: Sequence[str], route: str) -> UUID:
-    """Returns the UUID in the request's `Idempotency-Key`, one derived from any other text there and the route, or a new one.
+def request_id(keys: Sequence[str], scope: str) -> UUID:
+    """Returns the UUID in the request's `Idempotency-Key`, one derived from any other text there and the scope, or a new one.
 
     Raises InvalidHeader.
     """
@@ -23,7 +23,7 @@ def request_id(keys: Sequence[str], route: str) -> UUID:
     key = keys[0].strip().removeprefix('"').removesuffix('"')
     if len(keys) > 1 or not 0 < len(key) <= LENGTH_MAX or not (key.isascii() and key.isprintable()):
         raise InvalidHeader(f"{IDEMPOTENCY_KEY} must be one text of 1 to {LENGTH_MAX} printable ASCII characters, best a UUID")
-    return _uuid(key) or uuid5(_NAMESPACE, f"{route}\n{key}")
+    return _uuid(key) or uuid5(_NAMESPACE, f"{scope}\n{key}")
 
 
 def _uuid(text: str) -> UUID | None:
