@@ -8,15 +8,21 @@ from prometheus_client import CollectorRegistry
 
 from services.balance.adapters.postgres.accounts import PostgresAccounts
 from services.balance.adapters.postgres.coalesced import CoalescedAccounts, CoalescedLedger
+from services.balance.adapters.postgres.due import PostgresDue
 from services.balance.adapters.postgres.ledger import PostgresLedger
 from services.balance.adapters.postgres.statements import PostgresStatements
 from services.balance.adapters.postgres.tables import SCHEMA
+from services.balance.application.apply_batch import ApplyBatch
 from services.balance.application.open_account import OpenAccount
 from services.balance.application.post_points import PostPoints
 from services.balance.application.read_statement import ReadStatement
+from services.balance.application.settle_due import SettleDue
+from services.balance.entrypoints.grpc.batches import BatchConverter
 from services.balance.entrypoints.grpc.servicer import BalanceServicer
+from services.balance.entrypoints.jobs.sweeper import Sweeper
 from services.balance.settings import BalanceSettings
 from shared.clock import SystemClock
+from shared.grpc.errors import ErrorCatalogue
 from shared.grpc.identity import make_verifier
 from shared.grpc.page_tokens import PageTokens
 from shared.grpc.runtime import ServiceParts
@@ -24,6 +30,8 @@ from shared.postgres.conninfo import service_conninfo
 from shared.postgres.errors import translate_postgres_error
 from shared.postgres.pool import Pool, check_pool, make_pool
 from shared.rate_limit import KeyedLimiter
+
+REASONS = error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]
 
 
 class BalanceContainer(containers.DeclarativeContainer):
@@ -38,7 +46,12 @@ class BalanceContainer(containers.DeclarativeContainer):
     points = providers.Singleton(PostPoints, ledger, refusals)
     statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool), providers.Singleton(SystemClock))
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
-    servicer = providers.Singleton(BalanceServicer, accounts, points, statement, page_tokens)
+    catalogue = providers.Singleton(lambda: ErrorCatalogue([REASONS]))
+    batch = providers.Singleton(ApplyBatch, ledger)
+    converter = providers.Singleton(BatchConverter, catalogue)
+    servicer = providers.Singleton(BalanceServicer, accounts, points, statement, page_tokens, batch, converter)
+    settle_due = providers.Singleton(SettleDue, providers.Singleton(PostgresDue, pool), ledger)
+    sweeper = providers.Singleton(Sweeper, settle_due, settings.provided.sweep_every_s, registry)
     verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)
 
 
@@ -55,10 +68,11 @@ def service_parts(container: BalanceContainer) -> ServiceParts:
         calls_max=settings.calls_max,
         services=[balance_service_pb2.DESCRIPTOR.services_by_name["BalanceService"]],
         servicers=[lambda server: balance_service_pb2_grpc.add_BalanceServiceServicer_to_server(servicer, server)],
-        reasons=[error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]],
+        reasons=[REASONS],
         verifier=container.verifier(),
         translate=translate_postgres_error,
         check_database=lambda: check_pool(pool),
         registry=container.registry(),
         resources=[pool, container.ledger().opened(), container.account_reads().opened()],
+        background=[container.sweeper().run],
     )

@@ -13,5 +13,6 @@ class BalanceSettings(ServiceSettings):
     customers_address: HostPort | None = Field(
         default=None, description="the customers service, asked for public keys that JWKS_FILE lacks"
     )
+    sweep_every_s: float = Field(default=1.0, gt=0, description="seconds between looks for holds and lots that have run out")
     refusals_burst: int = Field(default=60, ge=1, description="refused writes that a caller may cause at once; each is written down")
     refusals_per_second: float = Field(default=1.0, gt=0, description="refused writes that a caller may cause in the long run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -39,6 +40,10 @@ class OpenAccount:
         if found is None:
             raise AccountNotFound
         return view(*found)
+
+    async def get_many(self, names: Sequence[AccountName]) -> Sequence[AccountView]:
+        """Returns those of the accounts that were opened, in order."""
+        return [view(*found) for found in await self._accounts.load_many(names) if found is not None]
 
 
 def view(loaded: Loaded, now: datetime) -> AccountView:

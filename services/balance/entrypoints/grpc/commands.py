@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.balance.domain.commands import Capture, Credit, Extend, Release, Reserve, Reverse, Withdraw
+from services.balance.domain.commands import Capture, Credit, Extend, Open, Release, Reserve, Reverse, Withdraw
 from services.balance.domain.model import ShortfallPolicy
 from services.balance.domain.names import AccountName, last_number
 from shared.auth.principal import Kind, Principal
@@ -37,6 +37,15 @@ def credit(request: messages.CreditPointsRequest) -> Credit:
         amount=request.amount,
         reference=request.reference,
         available_at=_moment(request.available_time) if request.HasField("available_time") else None,
+        expires_at=_moment(request.expire_time) if request.HasField("expire_time") else None,
+    )
+
+
+def opening(request: messages.OpeningBalance) -> Open:
+    return Open(
+        **_identity(request, request.account),
+        amount=request.amount,
+        reference=request.reference,
         expires_at=_moment(request.expire_time) if request.HasField("expire_time") else None,
     )
 

@@ -7,24 +7,37 @@ from uuid import UUID
 from galen.balance.v1 import balance_service_pb2 as messages
 from galen.balance.v1 import balance_service_pb2_grpc, operation_pb2
 
+from services.balance.application.apply_batch import ApplyBatch
 from services.balance.application.open_account import OpenAccount
 from services.balance.application.post_points import PostPoints
 from services.balance.application.read_statement import ReadStatement
 from services.balance.domain.commands import Command
 from services.balance.domain.names import AccountName, hold_name, last_number
 from services.balance.entrypoints.grpc import commands
-from services.balance.entrypoints.grpc.converters import account_message, hold_message, operation_message, statement_filter
+from services.balance.entrypoints.grpc.batches import BatchConverter, account_names
+from services.balance.entrypoints.grpc.converters import account_message, hold_message, operation_message
+from services.balance.entrypoints.grpc.history import statement_filter
 from shared.grpc.call import current_principal
 from shared.grpc.interceptor import Context
 from shared.grpc.page_tokens import PageTokens
 
 
 class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
-    def __init__(self, accounts: OpenAccount, points: PostPoints, statement: ReadStatement, page_tokens: PageTokens) -> None:
+    def __init__(
+        self,
+        accounts: OpenAccount,
+        points: PostPoints,
+        statement: ReadStatement,
+        page_tokens: PageTokens,
+        batch: ApplyBatch,
+        converter: BatchConverter,
+    ) -> None:
         self._accounts = accounts
         self._points = points
         self._statement = statement
         self._page_tokens = page_tokens
+        self._batch = batch
+        self._converter = converter
 
     async def CreateAccount(self, request: messages.CreateAccountRequest, context: Context) -> messages.CreateAccountResponse:
         name = AccountName.parse(f"{request.parent}/accounts/{request.account_id}")
@@ -63,15 +76,28 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
         operation, replayed = await self._post(commands.reverse(request))
         return messages.ReverseOperationResponse(operation=operation, replayed=replayed)
 
+    async def BatchApply(self, request: messages.BatchApplyRequest, context: Context) -> messages.BatchApplyResponse:
+        wishes = self._converter.wishes(request, current_principal.get())
+        results = await self._batch.apply(wishes, atomic=request.mode == messages.BATCH_MODE_ATOMIC)
+        return messages.BatchApplyResponse(results=self._converter.results(results))
+
+    async def ImportBalances(self, request: messages.ImportBalancesRequest, context: Context) -> messages.ImportBalancesResponse:
+        results = await self._batch.apply(self._converter.openings(request), atomic=False)
+        return messages.ImportBalancesResponse(results=self._converter.results(results))
+
+    async def BatchGetAccounts(self, request: messages.BatchGetAccountsRequest, context: Context) -> messages.BatchGetAccountsResponse:
+        names = account_names(request)
+        return messages.BatchGetAccountsResponse(accounts=map(account_message, await self._accounts.get_many(names)))
+
     async def GetHold(self, request: messages.GetHoldRequest, context: Context) -> messages.GetHoldResponse:
         account = AccountName.parse(request.name)
         hold = await self._statement.hold(account, last_number(request.name))
         return messages.GetHoldResponse(hold=hold_message(account, hold))
 
     async def ListOperations(self, request: messages.ListOperationsRequest, context: Context) -> messages.ListOperationsResponse:
-        page, next_version = await self._statement.page(statement_filter(request, self._page_tokens.open(request)))
-        token = "" if next_version is None else self._page_tokens.seal(request, [next_version])
-        return messages.ListOperationsResponse(operations=map(operation_message, page), next_page_token=token)
+        page = await self._statement.page(statement_filter(request, self._page_tokens.open(request)))
+        token = "" if page.next_version is None else self._page_tokens.seal(request, [page.next_version])
+        return messages.ListOperationsResponse(operations=map(operation_message, page.operations), next_page_token=token)
 
     async def GetOperation(self, request: messages.GetOperationRequest, context: Context) -> messages.GetOperationResponse:
         if request.HasField("request"):

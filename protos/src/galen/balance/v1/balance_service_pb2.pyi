@@ -902,7 +902,7 @@ class BatchApplyRequest(_message.Message):
     mode: Global___BatchMode.ValueType
     """Whether one refusal concerns the others."""
     request_id: _builtins.str
-    """A UUID made by the caller and kept for retries."""
+    """A UUID made by the caller. What is a repeat is decided by each command's own id, not by this one."""
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCommand]:
         """What to do, in this order."""
@@ -1677,7 +1677,7 @@ class ImportBalancesRequest(_message.Message):
     parent: _builtins.str
     """The programme of all accounts: `programs/{program}`."""
     request_id: _builtins.str
-    """A UUID made by the caller and kept for retries."""
+    """A UUID made by the caller. What is a repeat is decided by each opening's own id, not by this one."""
     @_builtins.property
     def openings(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpeningBalance]:
         """The balances."""

@@ -1,0 +1,29 @@
+"""Finds accounts where something has run out that is not written down yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.balance.domain.names import AccountName
+from shared.postgres.pool import Pool
+
+# Both indexes hold only what is still open, so they are as short as what is due soon.
+FIND_DUE = """
+    with due as (
+        (select account_key from hold where state = 1 and expires_at <= clock_timestamp() order by expires_at limit %(limit)s)
+        union
+        (select account_key from lot
+         where is_open and expires_at <= clock_timestamp() and remaining > held order by expires_at limit %(limit)s)
+    )
+    select program, account_id from account join due using (account_key) limit %(limit)s
+"""
+
+
+class PostgresDue:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def accounts(self, limit: int) -> Sequence[AccountName]:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(FIND_DUE, {"limit": limit})
+            return [AccountName(program, account_id) for program, account_id in await cursor.fetchall()]
