@@ -14,6 +14,7 @@ from galen.balance.v1 import balance_service_pb2
 from galen.balance.v1 import error_reason_pb2 as balance_errors
 from galen.customers.v1 import auth_service_pb2
 from galen.customers.v1 import error_reason_pb2 as customers_errors
+from galen.gateway.v1 import error_reason_pb2 as own_errors
 from prometheus_client import CollectorRegistry
 
 from services.gateway.adapters.grpc.calls import Peer
@@ -43,7 +44,7 @@ CONTRACTS = {
     "balance": balance_service_pb2.DESCRIPTOR,
     "customers": auth_service_pb2.DESCRIPTOR,
 }
-REASONS = [file.DESCRIPTOR.enum_types_by_name["ErrorReason"] for file in (accrual_errors, balance_errors, customers_errors)]
+REASONS = [file.DESCRIPTOR.enum_types_by_name["ErrorReason"] for file in (accrual_errors, balance_errors, customers_errors, own_errors)]
 
 
 def _channel(service: str, address: str) -> grpc.aio.Channel:

@@ -47,6 +47,13 @@ class PeerFailure(Exception):
         self.details = details
 
 
+def refusal(domain: str, reason: str) -> GalenError:
+    """Returns a refusal of a service: of whatever domain and reason, without a class of its own."""
+    error = GalenError("no")
+    vars(error).update(domain=domain, reason=reason)
+    return error
+
+
 class FakeServices:
     """Notes every call; answers as is usual, or as `answers` says by the method's name."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.gateway.application.errors import InsufficientPoints
-from services.gateway.application.order_number import checked_number
 from services.gateway.application.ports import Balance, Caller, Points
+from services.gateway.domain.errors import InsufficientPoints
+from services.gateway.domain.order_number import checked_number
 from shared.errors import GalenError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.gateway.application.order_number import checked_number
 from services.gateway.application.ports import Caller, Orders
+from services.gateway.domain.order_number import checked_number
 
 
 class UploadOrder:

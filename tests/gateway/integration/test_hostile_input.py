@@ -216,24 +216,29 @@ async def test_a_bad_cookie_is_no_credential(client: Client, cookie: str) -> Non
     assert status_of(await client.raw(head)) in (400, 401)
 
 
-GZIPPED = gzip.compress(b"12345678903")
+def packed(content: bytes) -> bytes:
+    """Packs without the time of day, which would give the tests another name in each worker."""
+    return gzip.compress(content, mtime=0)
+
+
+GZIPPED = packed(b"12345678903")
 GZIP_CASES: list[tuple[str, bytes, int]] = [
     ("gzip", GZIPPED, 202),
     ("x-gzip", GZIPPED, 202),
     ("GZIP", GZIPPED, 202),
     ("identity", b"12345678903", 202),
     ("", b"12345678903", 202),
-    ("gzip", GZIPPED + gzip.compress(b" "), 202),
+    ("gzip", GZIPPED + packed(b" "), 202),
     ("gzip", b"", 400),
     ("gzip", b"12345678903", 400),
     ("gzip", GZIPPED[:-1], 400),
     ("gzip", GZIPPED[:12], 400),
     ("gzip", GZIPPED + b"garbage", 400),
     ("gzip", GZIPPED[:-4] + b"\0\0\0\0", 400),
-    ("gzip", gzip.compress(b"0" * (10 << 20)), 413),
-    ("gzip", gzip.compress(b"0" * 70_000), 413),
-    ("gzip", gzip.compress(b""), 400),
-    ("gzip, gzip", gzip.compress(GZIPPED), 415),
+    ("gzip", packed(b"0" * (10 << 20)), 413),
+    ("gzip", packed(b"0" * 70_000), 413),
+    ("gzip", packed(b""), 400),
+    ("gzip, gzip", packed(GZIPPED), 415),
     ("deflate", b"x", 415),
     ("br", b"x", 415),
     ("zstd", b"x", 415),

@@ -14,21 +14,15 @@ from galen.balance.v1 import balance_service_pb2 as balance
 from galen.customers.v1 import auth_service_pb2 as customers
 
 from services.gateway.entrypoints.http.credentials import COOKIE
-from shared.errors import GalenError, RequestIdReused
+from shared.errors import RequestIdReused
 from shared.grpc.timestamps import timestamp
 from shared.testing.identities import Identities
 from tests.gateway.client import BALANCE, LOGIN, ORDERS, REGISTER, WITHDRAW, WITHDRAWALS, Client
-from tests.gateway.fakes import FakeServices
+from tests.gateway.fakes import FakeServices, refusal
 
 PAIR = '{"login": "ann", "password": "secret"}'
 PAYMENT = '{"order": "2377225624", "sum": 751}'
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def refusal(domain: str, reason: str) -> GalenError:
-    error = GalenError("no")
-    vars(error).update(domain=domain, reason=reason)
-    return error
 
 
 @pytest.mark.parametrize(("path", "method"), [(REGISTER, "Register"), (LOGIN, "Login")])

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.domain.errors import BodyTooLarge, MalformedBody
 from services.gateway.entrypoints.http.bodies import unpacked
-from services.gateway.entrypoints.http.errors import BodyTooLarge, MalformedBody
 
 LIMIT = 1000
 

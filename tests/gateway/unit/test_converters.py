@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.application.ports import Balance, Order, OrderStatus, Withdrawal
+from services.gateway.domain.errors import InvalidAmount
 from services.gateway.entrypoints.http.converters import AMOUNT_MAX, amount_of, balance_json, order_json, time_text, withdrawal_json
-from services.gateway.entrypoints.http.errors import InvalidAmount
 from shared.money import decimal_text
 
 hundredths = st.integers(min_value=0, max_value=9 * 10**15)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.domain.errors import InvalidHeader
 from services.gateway.entrypoints.http.client_address import ClientAddresses
 from services.gateway.entrypoints.http.compression import accepts_gzip
 from services.gateway.entrypoints.http.credentials import COOKIE, token_in
-from services.gateway.entrypoints.http.errors import InvalidHeader
 from services.gateway.entrypoints.http.idempotency import request_id
 
 HEADER_TEXT = st.text(st.characters(blacklist_characters="\r\n\0"), max_size=300)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.entrypoints.http.errors import MalformedBody
+from services.gateway.domain.errors import MalformedBody
 from services.gateway.entrypoints.http.json_input import json_object, number_member, text_member
 
 

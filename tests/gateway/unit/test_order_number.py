@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.application.errors import OrderNumberInvalid
-from services.gateway.application.order_number import checked_number
+from services.gateway.domain.errors import OrderNumberInvalid
+from services.gateway.domain.order_number import checked_number
 from shared.luhn import with_check_digit
 
 payloads = st.text("0123456789", max_size=254)

@@ -8,18 +8,20 @@ from aiohttp import web
 from galen.options.v1 import error_pb2
 
 from services.gateway.container import REASONS
-from services.gateway.entrypoints.http.errors import (
+from services.gateway.domain.errors import (
     BodyTooLarge,
     BodyTooSlow,
     ClientGone,
-    EdgeError,
+    GatewayError,
+    InsufficientPoints,
     InvalidAmount,
     InvalidHeader,
     MalformedBody,
     MalformedRequest,
     MethodNotAllowed,
+    OrderNumberInvalid,
     RouteNotFound,
-    UnknownEncoding,
+    UnknownContentEncoding,
     WrongMediaType,
 )
 from services.gateway.entrypoints.http.problems import OUR_MISTAKES, Problems
@@ -33,7 +35,7 @@ ALL_REASONS = [
     for value in enum.values
     if value.number
 ]
-EDGE_ERRORS: list[tuple[EdgeError, int]] = [
+EDGE_ERRORS: list[tuple[GatewayError, int]] = [
     (MalformedRequest(), 400),
     (MalformedBody("x"), 400),
     (WrongMediaType("text/plain"), 400),
@@ -42,8 +44,10 @@ EDGE_ERRORS: list[tuple[EdgeError, int]] = [
     (MethodNotAllowed({"GET"}), 405),
     (BodyTooSlow(), 408),
     (BodyTooLarge(1), 413),
-    (UnknownEncoding(), 415),
+    (UnknownContentEncoding(), 415),
     (InvalidAmount("x"), 422),
+    (OrderNumberInvalid(), 422),
+    (InsufficientPoints(), 402),
     (ClientGone(), 499),
 ]
 
@@ -75,13 +79,13 @@ def test_every_reason_of_every_contract_has_its_status(problems: Problems, domai
 
 
 @pytest.mark.parametrize(("error", "status"), EDGE_ERRORS)
-def test_every_error_of_the_edge_has_its_status(problems: Problems, error: EdgeError, status: int) -> None:
+def test_every_error_of_the_edge_has_its_status(problems: Problems, error: GatewayError, status: int) -> None:
     response, problem = answered(problems, error)
     assert (response.status, problem["reason"]) == (status, error.reason)
 
 
 def test_no_error_of_the_edge_is_missing_here() -> None:
-    assert {type(error) for error, _ in EDGE_ERRORS} == set(EdgeError.__subclasses__())
+    assert {type(error) for error, _ in EDGE_ERRORS} == set(GatewayError.__subclasses__())
 
 
 @pytest.mark.parametrize("error", [RuntimeError("SECRET"), KeyError("SECRET"), GalenError("SECRET")], ids=repr)

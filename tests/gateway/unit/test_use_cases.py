@@ -5,18 +5,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.gateway.application.errors import InsufficientPoints, OrderNumberInvalid
 from services.gateway.application.ports import Balance, Caller, Order, Page, Withdrawal
 from services.gateway.application.read_history import pages
 from services.gateway.application.spend_points import SpendPoints
 from services.gateway.application.upload_order import UploadOrder
+from services.gateway.domain.errors import InsufficientPoints, OrderNumberInvalid
 from shared.errors import GalenError, RequestIdReused
+from tests.gateway.fakes import refusal
 
 CALLER = Caller("ann", "a.b.c")
-
-
-class AccountNotFound(GalenError):
-    domain, reason = "balance.galen", "ACCOUNT_NOT_FOUND"
 
 
 class PointsInMemory:
@@ -59,7 +56,7 @@ async def test_an_account_that_is_not_open_yet_is_empty() -> None:
 
 async def test_an_account_that_is_not_open_yet_has_too_few_points_for_anything() -> None:
     with pytest.raises(InsufficientPoints):
-        await SpendPoints(PointsInMemory(None, AccountNotFound("none"))).withdraw(CALLER, "18", 1, uuid4())
+        await SpendPoints(PointsInMemory(None, refusal("balance.galen", "ACCOUNT_NOT_FOUND"))).withdraw(CALLER, "18", 1, uuid4())
 
 
 async def test_other_refusals_of_a_withdrawal_are_passed_on() -> None:

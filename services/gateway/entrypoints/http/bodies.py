@@ -10,8 +10,8 @@ import zlib
 
 from aiohttp import http_exceptions, web
 
+from services.gateway.domain.errors import BodyTooLarge, BodyTooSlow, ClientGone, MalformedBody, UnknownContentEncoding, WrongMediaType
 from services.gateway.entrypoints.http.budget import Budget
-from services.gateway.entrypoints.http.errors import BodyTooLarge, BodyTooSlow, ClientGone, MalformedBody, UnknownEncoding, WrongMediaType
 
 GZIP_WINDOW = 16 + zlib.MAX_WBITS  # a gzip header and trailer are expected and checked
 
@@ -27,7 +27,7 @@ class Bodies:
     async def read(self, request: web.Request, *, media_type: str) -> bytes:
         """Returns the body. A request that doesn't say what it sends is given the benefit of the doubt.
 
-        Raises WrongMediaType, UnknownEncoding, BodyTooLarge, BodyTooSlow, MalformedBody, ClientGone.
+        Raises WrongMediaType, UnknownContentEncoding, BodyTooLarge, BodyTooSlow, MalformedBody, ClientGone.
         """
         if "Content-Type" in request.headers and request.content_type != media_type:
             raise WrongMediaType(media_type)
@@ -56,7 +56,7 @@ def _is_gzip(values: list[str]) -> bool:
     codings = [coding.strip().lower() for value in values for coding in value.split(",")]
     codings = [coding for coding in codings if coding not in ("", "identity")]
     if codings not in ([], ["gzip"], ["x-gzip"]):
-        raise UnknownEncoding
+        raise UnknownContentEncoding
     return bool(codings)
 
 

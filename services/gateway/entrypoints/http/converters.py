@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from services.gateway.application.ports import Balance, Order, Withdrawal
-from services.gateway.entrypoints.http.errors import InvalidAmount
+from services.gateway.domain.errors import InvalidAmount
 from shared.money import decimal_text, hundredths_of
 
 # The largest amount that the balance service takes in one call.

@@ -12,11 +12,11 @@ from services.gateway.application.ports import Customers, Orders, Points
 from services.gateway.application.read_history import pages
 from services.gateway.application.spend_points import SpendPoints
 from services.gateway.application.upload_order import UploadOrder
+from services.gateway.domain.errors import MalformedBody
 from services.gateway.entrypoints.http.bodies import Bodies
 from services.gateway.entrypoints.http.client_address import ClientAddresses
 from services.gateway.entrypoints.http.converters import amount_of, balance_json, order_json, withdrawal_json
 from services.gateway.entrypoints.http.credentials import Authenticator, grant
-from services.gateway.entrypoints.http.errors import MalformedBody
 from services.gateway.entrypoints.http.history import history
 from services.gateway.entrypoints.http.idempotency import IDEMPOTENCY_KEY, request_id
 from services.gateway.entrypoints.http.json_input import json_object, number_member, text_member

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID, uuid4, uuid5
 
-from services.gateway.entrypoints.http.errors import InvalidHeader
+from services.gateway.domain.errors import InvalidHeader
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 LENGTH_MAX = 255

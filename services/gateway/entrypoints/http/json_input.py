@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from services.gateway.entrypoints.http.errors import MalformedBody
+from services.gateway.domain.errors import MalformedBody
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Middleware
 
+from services.gateway.domain.errors import MalformedRequest
 from services.gateway.entrypoints.http.budget import Budget
 from services.gateway.entrypoints.http.compression import compress
 from services.gateway.entrypoints.http.connections import Connections
-from services.gateway.entrypoints.http.errors import MalformedRequest
 from services.gateway.entrypoints.http.metrics import HttpMetrics
 from services.gateway.entrypoints.http.problems import Problems
 from shared.auth.principal import ANONYMOUS

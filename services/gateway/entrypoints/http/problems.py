@@ -9,7 +9,7 @@ from http import HTTPStatus
 import structlog
 from aiohttp import http_exceptions, web
 
-from services.gateway.entrypoints.http.errors import EdgeError, MalformedBody, MalformedRequest, MethodNotAllowed, RouteNotFound
+from services.gateway.domain.errors import GatewayError, MalformedBody, MalformedRequest, MethodNotAllowed, RouteNotFound
 from shared.errors import DeadlineExceeded, GalenError, Internal
 from shared.grpc.errors import ErrorCatalogue
 
@@ -22,7 +22,7 @@ OUR_MISTAKES = frozenset({"MALFORMED_MESSAGE", "INVALID_PAGE_TOKEN", "UNKNOWN_ME
 
 
 class Problems:
-    """Knows the HTTP status of every reason: from the contracts, or from the edge's own errors."""
+    """Knows the HTTP status of every reason, from the contracts."""
 
     def __init__(self, catalogue: ErrorCatalogue) -> None:
         self._catalogue = catalogue
@@ -56,13 +56,11 @@ class Problems:
         return response
 
     def _status(self, error: GalenError) -> int | None:
-        if isinstance(error, EdgeError):
-            return error.http_status
         rule = self._catalogue.rule(error.domain, error.reason)
         return rule.http_status if rule else None
 
 
-def _of_aiohttp(error: web.HTTPException) -> EdgeError:
+def _of_aiohttp(error: web.HTTPException) -> GatewayError:
     if isinstance(error, web.HTTPMethodNotAllowed):
         return MethodNotAllowed(error.allowed_methods)
     if error.status == HTTPStatus.NOT_FOUND:
@@ -79,5 +77,5 @@ def _add_headers(response: web.Response, error: GalenError) -> None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     elif response.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         response.headers["Retry-After"] = "1"
-    if isinstance(error, EdgeError) and error.closes:
+    if isinstance(error, GatewayError) and error.closes:
         response.force_close()

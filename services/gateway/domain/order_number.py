@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.gateway.application.errors import OrderNumberInvalid
+from services.gateway.domain.errors import OrderNumberInvalid
 from shared.luhn import is_luhn_valid
 
 DIGITS_MAX = 255
