@@ -1,4 +1,7 @@
-"""Page tokens: where the next page begins, signed and bound to the list and filter they were made for (AIP-158)."""
+"""Page tokens: where the next page begins, signed and bound to the list and filter they were made for (AIP-158).
+
+The token of a stream, by which it is resumed, is one too.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from shared.errors import InvalidPageToken
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 1000
 _MAC_BYTES = 16
+_TOKEN_FIELDS = ("page_token", "resume_token")
+_NOT_OF_THE_FILTER = (*_TOKEN_FIELDS, "page_size")
 
 
 class PageTokens:
@@ -31,13 +36,13 @@ class PageTokens:
         return cls(bytes.fromhex(path.read_text().strip()))
 
     def seal(self, request: Message, position: list[Any]) -> str:
-        """Returns the token of the page that follows `position` in the list that `request` asks for."""
+        """Returns the token of what follows `position` in the list or stream that `request` asks for."""
         payload = json.dumps(position, separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(self._mac(request, payload) + payload).decode().rstrip("=")
 
     def open(self, request: Message) -> list[Any] | None:
-        """Returns the position in the request's `page_token`, None for the first page. Raises InvalidPageToken."""
-        token: str = request.page_token  # type: ignore[attr-defined]
+        """Returns the position in the request's `page_token` or `resume_token`, None if it is empty. Raises InvalidPageToken."""
+        token: str = getattr(request, next(name for name in _TOKEN_FIELDS if name in request.DESCRIPTOR.fields_by_name))
         if not token:
             return None
         try:
@@ -53,8 +58,9 @@ class PageTokens:
     def _mac(self, request: Message, payload: bytes) -> bytes:
         filter_only = type(request)()
         filter_only.CopyFrom(request)
-        filter_only.ClearField("page_token")
-        filter_only.ClearField("page_size")
+        for name in _NOT_OF_THE_FILTER:
+            if name in request.DESCRIPTOR.fields_by_name:
+                filter_only.ClearField(name)
         bound = request.DESCRIPTOR.full_name.encode() + b"\0" + filter_only.SerializeToString(deterministic=True) + b"\0" + payload
         return hmac.digest(self._key, bound, hashlib.sha256)[:_MAC_BYTES]
 

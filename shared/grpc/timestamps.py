@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from shared.errors import FieldViolation, InvalidRequest
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -12,3 +14,15 @@ def timestamp(moment: datetime) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def moment(time: Timestamp, field: str, *, round_up: bool = False) -> datetime:
+    """Returns the Timestamp of a request's field in UTC, in whole microseconds. Raises InvalidRequest if it is no time at all.
+
+    It is rounded down, or up on demand: what is recorded in whole microseconds is at or after `time` just if it is at or after that.
+    """
+    try:
+        found = time.ToDatetime(tzinfo=UTC)
+        return found + timedelta(microseconds=1) if round_up and time.nanos % 1000 else found
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(f"{field}: is not a time", violations=[FieldViolation(field, "is not a time")]) from error

@@ -39,20 +39,35 @@ class Accounts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StatementFilter:
-    """Which operations of an account to list: of these kinds (all if empty), refusals too or not, below this version if given."""
+    """Which operations of an account to list: of these kinds (all if empty), refusals too or not, with this reference, recorded at `start`
+    or later and before `end`, below the version `before_version`; None and an empty reference leave a side open."""
 
     account: AccountName
     kinds: Collection[Kind]
     include_refused: bool
     before_version: int | None
     limit: int
+    reference: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementPage:
+    """A page, newest first, and the version below which the next one begins, None after the last.
+
+    What one page searches is bounded: it may have fewer operations than asked for, even none, though more follow.
+    """
+
+    operations: Sequence[Operation]
+    next_version: int | None
 
 
 class Statements(Protocol):
     """Operations and holds, read back."""
 
-    async def list(self, wanted: StatementFilter) -> Sequence[Operation]:
-        """Returns at most `limit` operations, newest first."""
+    async def page(self, wanted: StatementFilter) -> StatementPage:
+        """Returns a page of at most `limit` operations."""
 
     async def by_version(self, account: AccountName, version: int) -> Operation | None:
         """Returns the account's operation of this number."""

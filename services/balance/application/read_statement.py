@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.balance.application.ports import StatementFilter, Statements
+from services.balance.application.ports import StatementFilter, StatementPage, Statements
 from services.balance.domain.errors import HoldNotFound, OperationNotFound
 from services.balance.domain.model import Hold, HoldState, Operation
 from services.balance.domain.names import AccountName
@@ -18,11 +17,9 @@ class ReadStatement:
         self._statements = statements
         self._clock = clock
 
-    async def page(self, wanted: StatementFilter) -> tuple[Sequence[Operation], int | None]:
-        """Returns a page, newest first, and the version below which the next one begins, None after the last."""
-        rows = await self._statements.list(replace(wanted, limit=wanted.limit + 1))
-        page = rows[: wanted.limit]
-        return page, page[-1].version if len(rows) > wanted.limit else None
+    async def page(self, wanted: StatementFilter) -> StatementPage:
+        """Returns a page of a statement, newest first."""
+        return await self._statements.page(wanted)
 
     async def by_version(self, account: AccountName, version: int) -> Operation:
         """Raises OperationNotFound."""

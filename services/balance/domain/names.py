@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-PROGRAMS = frozenset({"main"})
 _NAMESPACE = UUID("6f1c2b0e-7d57-5a53-9f5e-3f0a3a0f6a11")
 
 
@@ -26,6 +25,11 @@ class AccountName:
         return f"programs/{self.program}/accounts/{self.account_id}"
 
     @property
+    def is_every(self) -> bool:
+        """Whether it stands for all accounts of its programme: where reads allow it, `-` does."""
+        return self.account_id == "-"
+
+    @property
     def key(self) -> UUID:
         """The account's key in every table: a UUIDv5 of its name, so that nobody has to look it up."""
         return uuid5(_NAMESPACE, str(self))
@@ -42,3 +46,8 @@ def hold_name(account: AccountName, hold_id: int) -> str:
 def last_number(name: str) -> int:
     """Returns the number that an operation's or a hold's name ends with."""
     return int(name.rpartition("/")[2])
+
+
+def program_id(name: str) -> str:
+    """Returns the id in `programs/{program}`, with or without something below it."""
+    return name.split("/")[1]

@@ -7,16 +7,40 @@ from typing import Any
 from uuid import UUID
 
 from services.balance.adapters.postgres.rows import HOLD_COLUMNS, OPERATION_COLUMNS, hold_of, operation_of
-from services.balance.application.ports import StatementFilter
+from services.balance.adapters.postgres.version_search import NEWEST, version_before, version_before_or_none
+from services.balance.application.ports import StatementFilter, StatementPage
 from services.balance.domain.model import Hold, Kind, Operation
 from services.balance.domain.names import AccountName
 from shared.postgres.pool import Pool
 
-LIST = f"""
-    select {OPERATION_COLUMNS} from operation
-    where account_key = %s and version < %s and kind = any(%s::smallint[]) and (refusal is null or %s)
-    order by version desc limit %s
+# How many operations a page searches at most. What is rare, a kind or a reference, would else cost a walk through the whole history; the
+# page is then given as full as it is, and the next one goes on from there. Kinds and references have no index: one on (account_key,
+# reference) made inserts a quarter dearer (42 instead of 33 microseconds of the server's time each) for a question that people ask now and
+# then, of histories that most often are shorter than one page's search.
+SEARCHED_MAX = 10_000
+# One row at least: how far the page searched, with nothing else if it found nothing.
+PAGE = f"""
+    with recursive {NEWEST}, {version_before_or_none("before_start", "start")}, {version_before("before_end", "end")},
+    bounds (oldest, newest) as (
+        select before_start.low, least(before_end.low, %(before)s - 1) from before_start, before_end
+        where before_start.low = before_start.high and before_end.low = before_end.high
+    )
+    select bounds.oldest, greatest(bounds.oldest, bounds.newest - %(searched)s), page.*
+    from bounds
+    left join lateral (
+        select {OPERATION_COLUMNS} from operation
+        where account_key = %(key)s and version <= bounds.newest and version > greatest(bounds.oldest, bounds.newest - %(searched)s)
+            and kind = any(%(kinds)s::smallint[]) and (refusal is null or %(refused)s)
+            and (%(reference)s::text is null or reference = %(reference)s)
+        order by version desc limit %(limit)s
+    ) as page on true
 """  # noqa: S608  the columns are ours
+# An order number that was paid has an index, because it may be paid once only.
+PAYMENT = f"""
+    select {OPERATION_COLUMNS} from operation
+    where account_key = %(key)s and reference = %(reference)s and kind = 2 and refusal is null and version < %(before)s
+        and (%(start)s::timestamptz is null or created_at >= %(start)s) and (%(end)s::timestamptz is null or created_at < %(end)s)
+"""  # noqa: S608
 BY_VERSION = f"select {OPERATION_COLUMNS} from operation where account_key = %s and version = %s"  # noqa: S608
 BY_REQUEST = f"select {OPERATION_COLUMNS} from operation where account_key = %s and actor = %s and request_id = %s"  # noqa: S608
 HOLD = f"select {HOLD_COLUMNS} from hold where account_key = %s and hold_id = %s"  # noqa: S608
@@ -27,10 +51,12 @@ class PostgresStatements:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def list(self, wanted: StatementFilter) -> Sequence[Operation]:
-        kinds = [kind.value for kind in wanted.kinds or Kind]
-        before = AFTER_ALL if wanted.before_version is None else wanted.before_version
-        return await self._read(wanted.account, LIST, [wanted.account.key, before, kinds, wanted.include_refused, wanted.limit])
+    async def page(self, wanted: StatementFilter) -> StatementPage:
+        if wanted.reference and set(wanted.kinds) == {Kind.WITHDRAWAL} and not wanted.include_refused:
+            return StatementPage(await self._read(wanted.account, PAYMENT, page_parameters(wanted)), None)
+        async with self._pool.connection() as connection:
+            rows = await (await connection.execute(PAGE, page_parameters(wanted))).fetchall()
+        return _page(wanted, rows)
 
     async def by_version(self, account: AccountName, version: int) -> Operation | None:
         return next(iter(await self._read(account, BY_VERSION, [account.key, version])), None)
@@ -43,7 +69,34 @@ class PostgresStatements:
             row = await (await connection.execute(HOLD, [account.key, hold_id])).fetchone()
         return hold_of(row) if row else None
 
-    async def _read(self, account: AccountName, statement: str, parameters: Sequence[Any]) -> Sequence[Operation]:
+    async def _read(self, account: AccountName, statement: str, parameters: Sequence[Any] | dict[str, Any]) -> Sequence[Operation]:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(statement, parameters)
             return [operation_of(account, row) for row in await cursor.fetchall()]
+
+
+def page_parameters(wanted: StatementFilter) -> dict[str, Any]:
+    """Returns the parameters of PAGE; one more than a page is read, to know whether there is a next one."""
+    return {
+        "key": wanted.account.key,
+        "kinds": [kind.value for kind in wanted.kinds or Kind],
+        "refused": wanted.include_refused,
+        "reference": wanted.reference or None,
+        "start": wanted.start,
+        "end": wanted.end,
+        "before": AFTER_ALL if wanted.before_version is None else wanted.before_version,
+        "searched": SEARCHED_MAX,
+        "limit": wanted.limit + 1,
+    }
+
+
+def _page(wanted: StatementFilter, rows: Sequence[Sequence[Any]]) -> StatementPage:
+    if not rows:  # the account was never opened
+        return StatementPage((), None)
+    oldest, searched, *_ = rows[0]
+    # The rows come as the walk finds them; SQL does not promise that, so they are sorted, which costs nothing where they are.
+    found = sorted((row[2:] for row in rows if row[2] is not None), key=lambda row: row[0], reverse=True)
+    operations = [operation_of(wanted.account, row) for row in found[: wanted.limit]]
+    if len(found) > wanted.limit:
+        return StatementPage(operations, operations[-1].version)
+    return StatementPage(operations, searched + 1 if searched > oldest else None)

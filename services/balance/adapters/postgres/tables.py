@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Identity,
     Index,
     LargeBinary,
     MetaData,
@@ -79,14 +80,21 @@ operation = Table(
     _array("lot_ids"),
     _array("lot_amounts"),
     _count("debt_change"),
+    # The place among all operations. It is given while the account is locked, so along a history it grows with the version, which ids of
+    # transactions don't; stream.py tells how far it can be read.
+    Column("stream_position", BigInteger, Identity(always=True), nullable=False),
     UniqueConstraint("account_key", "actor", "request_id", name="operation_request_unique"),
-    # Kind 6 is an extension: it moves nothing.
-    CheckConstraint("case when refusal is null and kind <> 6 then amount > 0 else amount = 0 end", name="operation_moves_or_is_refused"),
+    # Kind 6 is an extension, 11 a change of the least balance: they move nothing.
+    CheckConstraint(
+        "case when refusal is null and kind not in (6, 11) then amount > 0 else amount = 0 end", name="operation_moves_or_is_refused"
+    ),
     CheckConstraint("debit_book <> credit_book", name="operation_between_two_books"),
     # Kind 2 is a withdrawal. An order number is paid once by an account; a refused attempt does not use it up.
     Index("operation_payment_unique", "account_key", "reference", unique=True, postgresql_where=text("kind = 2 and refusal is null")),
     # Kind 9 is a reversal: what was asked back of an operation is summed before more is.
     Index("operation_reversals", "account_key", "related_version", postgresql_where=text("kind = 9 and refusal is null")),
+    # Not unique, though positions are: a unique index would have to begin with the account once tables are distributed.
+    Index("operation_stream", "stream_position"),
 )
 
 lot = Table(
@@ -104,7 +112,8 @@ lot = Table(
     CheckConstraint("held >= 0 and remaining >= held", name="lot_not_overdrawn"),
     CheckConstraint("is_open = (remaining > 0)", name="lot_open_while_something_remains"),
     Index("lot_spending_order", "account_key", "expires_at", "lot_id", postgresql_where=text("is_open")),
-    Index("lot_due", "expires_at", postgresql_where=text("is_open and expires_at is not null")),
+    # With a key that tells lots of the same moment apart: programmes like to let everything expire at the end of a year.
+    Index("lot_due", "expires_at", "account_key", "lot_id", postgresql_where=text("is_open and expires_at is not null")),
     postgresql_with=_ROOMY,
 )
 
@@ -126,4 +135,12 @@ hold = Table(
     Index("hold_open", "account_key", "expires_at", postgresql_where=text("state = 1")),
     Index("hold_due", "expires_at", postgresql_where=text("state = 1 and expires_at is not null")),
     postgresql_with=_ROOMY,
+)
+
+program = Table(
+    "program",
+    metadata,
+    Column("program_id", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False),
 )

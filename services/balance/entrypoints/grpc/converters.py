@@ -5,10 +5,9 @@ from __future__ import annotations
 from galen.balance.v1 import account_pb2, balance_service_pb2, error_reason_pb2, hold_pb2, operation_pb2
 
 from services.balance.application.open_account import AccountView
-from services.balance.application.ports import StatementFilter
-from services.balance.domain.model import Hold, Kind, Operation, Refusal
+from services.balance.application.programs import Program
+from services.balance.domain.model import Hold, Operation, Refusal
 from services.balance.domain.names import AccountName, hold_name, operation_name
-from shared.grpc.page_tokens import page_size
 from shared.grpc.timestamps import timestamp
 
 APPLIED = operation_pb2.OPERATION_STATE_APPLIED
@@ -74,15 +73,9 @@ def operation_message(operation: Operation) -> operation_pb2.Operation:
     )
 
 
-def statement_filter(request: balance_service_pb2.ListOperationsRequest, position: list[int] | None) -> StatementFilter:
-    return StatementFilter(
-        account=AccountName.parse(request.parent),
-        kinds=[Kind(kind) for kind in request.kinds],
-        include_refused=request.include_refused,
-        before_version=position[0] if position else None,
-        limit=page_size(request.page_size),
-    )
-
-
 def _reason(refusal: Refusal | None) -> error_reason_pb2.ErrorReason.ValueType:
     return error_reason_pb2.ErrorReason.ValueType(refusal or 0)
+
+
+def program_message(program: Program) -> balance_service_pb2.Program:
+    return balance_service_pb2.Program(name=f"programs/{program.id}", title=program.title, create_time=timestamp(program.created_at))
