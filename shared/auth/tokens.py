@@ -55,7 +55,7 @@ class TokenVerifier:
     async def _key(self, token: str) -> PublicKey:
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError as error:
+        except (jwt.InvalidTokenError, UnicodeError) as error:
             raise CredentialsInvalid("the token is malformed") from error
         kid = header.get("kid")
         key = await self._keyring.find(kid) if isinstance(kid, str) and header.get("typ") == TOKEN_TYPE else None

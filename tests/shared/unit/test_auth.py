@@ -82,7 +82,7 @@ async def test_a_key_speaks_for_its_own_issuer_only() -> None:
         await TokenVerifier(Keyring([Source(published(key, PEOPLE_ISSUER))])).verify(forged)
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "\u00e9.\u00e9.\u00e9"])
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "\u00e9.\u00e9.\u00e9", "\ud800.\ud800.\ud800"])
 async def test_garbage_is_refused(token: str) -> None:
     with pytest.raises(CredentialsInvalid):
         await TokenVerifier(Keyring([Source()])).verify(token)
