@@ -10,11 +10,13 @@ from services.balance.adapters.postgres.accounts import PostgresAccounts
 from services.balance.adapters.postgres.coalesced import CoalescedAccounts, CoalescedLedger
 from services.balance.adapters.postgres.due import PostgresDue
 from services.balance.adapters.postgres.ledger import PostgresLedger
+from services.balance.adapters.postgres.programs import PostgresPrograms
 from services.balance.adapters.postgres.statements import PostgresStatements
 from services.balance.adapters.postgres.tables import SCHEMA
 from services.balance.application.apply_batch import ApplyBatch
 from services.balance.application.open_account import OpenAccount
 from services.balance.application.post_points import PostPoints
+from services.balance.application.programs import Programs
 from services.balance.application.read_statement import ReadStatement
 from services.balance.application.settle_due import SettleDue
 from services.balance.entrypoints.grpc.batches import BatchConverter
@@ -40,16 +42,17 @@ class BalanceContainer(containers.DeclarativeContainer):
     conninfo = providers.Callable(service_conninfo, settings.provided.database_uri, schema=SCHEMA, role=settings.provided.database_role)
     pool = providers.Singleton(make_pool, conninfo, size_min=2, size_max=settings.provided.database_connections_max)
     refusals = providers.Singleton(KeyedLimiter, burst=settings.provided.refusals_burst, per_second=settings.provided.refusals_per_second)
+    programs = providers.Singleton(Programs, providers.Singleton(PostgresPrograms, pool))
     ledger = providers.Singleton(CoalescedLedger, providers.Singleton(PostgresLedger, pool), registry)
     account_reads = providers.Singleton(CoalescedAccounts, providers.Singleton(PostgresAccounts, pool), registry)
-    accounts = providers.Singleton(OpenAccount, account_reads)
-    points = providers.Singleton(PostPoints, ledger, refusals)
+    accounts = providers.Singleton(OpenAccount, account_reads, programs)
+    points = providers.Singleton(PostPoints, ledger, programs, refusals)
     statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool), providers.Singleton(SystemClock))
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
     catalogue = providers.Singleton(lambda: ErrorCatalogue([REASONS]))
-    batch = providers.Singleton(ApplyBatch, ledger)
+    batch = providers.Singleton(ApplyBatch, ledger, programs)
     converter = providers.Singleton(BatchConverter, catalogue)
-    servicer = providers.Singleton(BalanceServicer, accounts, points, statement, page_tokens, batch, converter)
+    servicer = providers.Singleton(BalanceServicer, accounts, points, statement, page_tokens, batch, converter, programs)
     settle_due = providers.Singleton(SettleDue, providers.Singleton(PostgresDue, pool), ledger)
     sweeper = providers.Singleton(Sweeper, settle_due, settings.provided.sweep_every_s, registry)
     verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.balance.application.ports import Ledger
 from services.balance.application.post_points import check, error_of
+from services.balance.application.programs import Programs
 from services.balance.domain.commands import Command
 from services.balance.domain.decide import Group, Outcome, Recorded
 from services.balance.domain.errors import BatchAborted
@@ -19,11 +20,16 @@ Result = Recorded | GalenError
 class ApplyBatch:
     """Applies commands in their order, in one transaction."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, programs: Programs) -> None:
         self._ledger = ledger
+        self._programs = programs
 
-    async def apply(self, wishes: Sequence[Wish], *, atomic: bool) -> Sequence[Result]:
-        """Returns the result of each wish, in order. With `atomic`, one error makes BatchAborted of all that have none."""
+    async def apply(self, program: str, wishes: Sequence[Wish], *, atomic: bool) -> Sequence[Result]:
+        """Returns the result of each wish, in order. With `atomic`, one error makes BatchAborted of all that have none.
+
+        All wishes are about accounts of `program`. Raises ProgramNotFound.
+        """
+        await self._programs.require(program)
         checked = [_checked(wish) for wish in wishes]
         commands = [wish for wish in checked if isinstance(wish, Command)]
         if atomic and len(commands) < len(checked):

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.balance.application.ports import Accounts
-from services.balance.domain.errors import AccountNotFound, ProgramNotFound
+from services.balance.application.programs import Programs
+from services.balance.domain.errors import AccountNotFound
 from services.balance.domain.journal import Journal, Loaded
 from services.balance.domain.model import Account, Lot
-from services.balance.domain.names import PROGRAMS, AccountName
+from services.balance.domain.names import AccountName
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,13 @@ class AccountView:
 
 
 class OpenAccount:
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, programs: Programs) -> None:
         self._accounts = accounts
+        self._programs = programs
 
     async def open(self, name: AccountName) -> AccountView:
         """Opens the account, or returns it if it is open. Raises ProgramNotFound."""
-        if name.program not in PROGRAMS:
-            raise ProgramNotFound
+        await self._programs.require(name.program)
         await self._accounts.open(name)
         return await self.get(name)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from services.balance.application.ports import Ledger
+from services.balance.application.programs import Programs
 from services.balance.domain import errors
 from services.balance.domain.commands import Command, Withdraw
 from services.balance.domain.decide import Group, Outcome, Recorded, Unrecorded
 from services.balance.domain.model import Operation, Refusal
-from services.balance.domain.names import PROGRAMS, operation_name
+from services.balance.domain.names import operation_name
 from shared.errors import GalenError, RequestIdReused
 from shared.luhn import is_luhn_valid
 from shared.rate_limit import KeyedLimiter
@@ -16,8 +17,9 @@ from shared.rate_limit import KeyedLimiter
 class PostPoints:
     """Moves points. A refusal is written down like any operation, so refusals are limited per caller."""
 
-    def __init__(self, ledger: Ledger, refusals: KeyedLimiter) -> None:
+    def __init__(self, ledger: Ledger, programs: Programs, refusals: KeyedLimiter) -> None:
         self._ledger = ledger
+        self._programs = programs
         self._refusals = refusals
 
     async def post(self, command: Command) -> Recorded:
@@ -27,6 +29,7 @@ class PostPoints:
         refusal of its kind: see domain/errors.py.
         """
         check(command)
+        await self._programs.require(command.account.program)
         self._refusals.check(command.actor)
         (outcome,) = await self._ledger.post(Group([command]))
         error = error_of(outcome)
@@ -39,9 +42,7 @@ class PostPoints:
 
 
 def check(command: Command) -> None:
-    """Refuses what no state could make acceptable. Raises ProgramNotFound, OrderNumberInvalid."""
-    if command.account.program not in PROGRAMS:
-        raise errors.ProgramNotFound
+    """Refuses what no state could make acceptable. Raises OrderNumberInvalid."""
     if isinstance(command, Withdraw) and not is_luhn_valid(command.reference):
         raise errors.OrderNumberInvalid
 
@@ -58,6 +59,7 @@ _UNRECORDED: dict[Unrecorded, type[RequestIdReused | errors.PlainBalanceError]] 
     Unrecorded.NO_ACCOUNT: errors.AccountNotFound,
     Unrecorded.NO_HOLD: errors.HoldNotFound,
     Unrecorded.NO_OPERATION: errors.OperationNotFound,
+    Unrecorded.VERSION_MISMATCH: errors.VersionMismatch,
     Unrecorded.LOT_TIMES: errors.LotTimesInvalid,
     Unrecorded.ABORTED: errors.BatchAborted,
 }

@@ -118,3 +118,13 @@ class Settle(Command):
     """Writes down what has come due, lots and holds that ran out, and nothing else: what the sweeper asks for."""
 
     kind = Kind.LOT_EXPIRY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMinBalance(Command):
+    """Sets what must remain after points are spent; only if the account is at `expected_version`, unless that is None."""
+
+    kind = Kind.MIN_BALANCE
+
+    min_balance: int
+    expected_version: int | None = None

@@ -21,6 +21,7 @@ from services.balance.domain.commands import (
     Release,
     Reserve,
     Reverse,
+    SetMinBalance,
     Settle,
     Withdraw,
 )
@@ -62,6 +63,7 @@ class Unrecorded(Enum):
     NO_ACCOUNT = "its account does not exist"
     NO_HOLD = "its hold does not exist"
     NO_OPERATION = "the operation that it is about does not exist"
+    VERSION_MISMATCH = "the account is not at the version that it expects"
     LOT_TIMES = "its lot would expire before it was there"
     ABORTED = "another command of its atomic group was refused"
     SETTLED = "what was due has been written down"
@@ -138,7 +140,10 @@ class _Batch:
         journal = self._journal(command.account)
         if journal is None or not (command.opens_account or self._is_open(journal)):
             return Unrecorded.NO_ACCOUNT
+        version = journal.version
         journal.settle()
+        if isinstance(command, SetMinBalance) and command.expected_version not in (None, version):
+            return Unrecorded.VERSION_MISMATCH
         outcome = _RULES[type(command)](self, command, journal)
         if isinstance(outcome, Unrecorded):
             return outcome
@@ -181,7 +186,7 @@ def _withdraw(batch: _Batch, command: Withdraw, journal: Journal) -> Operation:
     payment = batch.payments.get((command.account, command.reference))
     if payment is not None:
         return journal.refuse(command, Refusal.ORDER_ALREADY_PAID, command.amount, command.reference, related=payment.version)
-    least = journal.account.min_balance
+    least = journal.min_balance
     if not journal.can_spend(command.amount, least=least):
         return _insufficient(command, journal, least)
     uses, overdrawn = journal.take(command.amount)
@@ -200,7 +205,7 @@ def _insufficient(command: Withdraw | Reserve, journal: Journal, least: int) -> 
 
 def _reserve(_batch: _Batch, command: Reserve, journal: Journal) -> Operation:
     # An overdraft can be spent but not set aside: a hold is made of points that exist.
-    least = max(0, journal.account.min_balance)
+    least = max(0, journal.min_balance)
     if not journal.can_spend(command.amount, least=least):
         return _insufficient(command, journal, least)
     uses = journal.set_aside(command.amount)
@@ -335,6 +340,11 @@ def _give_back(command: Reverse, journal: Journal, original: Operation, amount: 
     )  # fmt: skip
 
 
+def _set_min_balance(_batch: _Batch, command: SetMinBalance, journal: Journal) -> Operation:
+    journal.min_balance = command.min_balance
+    return journal.write(command, 0, "", requested=command.min_balance)
+
+
 def _settle(_batch: _Batch, _command: Settle, _journal: Journal) -> Unrecorded:
     return Unrecorded.SETTLED
 
@@ -354,5 +364,6 @@ _RULES: dict[type[Command], Callable[[_Batch, Any, Journal], Operation | Unrecor
     Capture: _on_hold(_capture),
     Release: _on_hold(_release),
     Reverse: _reverse,
+    SetMinBalance: _set_min_balance,
     Settle: _settle,
 }

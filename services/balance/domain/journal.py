@@ -45,6 +45,7 @@ class Journal:
         self.version = account.version
         self.posted, self.held, self.debt = account.posted, account.held, account.debt
         self.earned, self.spent = account.lifetime_earned, account.lifetime_spent
+        self.min_balance = account.min_balance
         self.lots = {lot.id: lot for lot in (*loaded.lots, *loaded.other_lots)}
         self.holds = {hold.id: hold for hold in loaded.holds}
         self._last_loaded = None if loaded.lots_complete else loaded.lots[-1]
@@ -73,6 +74,7 @@ class Journal:
             debt=self.debt,
             lifetime_earned=self.earned,
             lifetime_spent=self.spent,
+            min_balance=self.min_balance,
             updated_at=self.now,
         )
 

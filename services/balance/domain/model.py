@@ -35,6 +35,7 @@ class Kind(IntEnum):
     LOT_EXPIRY = 8
     REVERSAL = 9
     OPENING = 10
+    MIN_BALANCE = 11
 
 
 class Book(IntEnum):
@@ -58,6 +59,7 @@ BOOKS: dict[Kind, tuple[Book, Book]] = {
     Kind.HOLD_EXPIRY: (Book.HELD, Book.CUSTOMER),
     Kind.LOT_EXPIRY: (Book.CUSTOMER, Book.EXPIRED),
     Kind.OPENING: (Book.OPENING, Book.CUSTOMER),
+    Kind.MIN_BALANCE: (Book.CUSTOMER, Book.GRANTED),
 }
 """Debit and credit book of each kind; a reversal's depend on what it undoes."""
 

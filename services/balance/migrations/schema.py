@@ -17,6 +17,7 @@ schema = ServiceSchema(
         "lot": ("select", "insert", "update"),
         "hold": ("select", "insert", "update"),
         "operation": ("select", "insert"),
+        "program": ("select", "insert"),
         "schema_version": ("select",),
     },
 )

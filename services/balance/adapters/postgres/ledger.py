@@ -100,9 +100,10 @@ INSERT_OPERATIONS = f"""
 UPDATE_ACCOUNTS = """
     update account
     set version = after.version, posted = after.posted, held = after.held, debt = after.debt,
-        lifetime_earned = after.lifetime_earned, lifetime_spent = after.lifetime_spent, updated_at = after.updated_at
-    from unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[])
-        as after (account_key, version, posted, held, debt, lifetime_earned, lifetime_spent, updated_at)
+        lifetime_earned = after.lifetime_earned, lifetime_spent = after.lifetime_spent, min_balance = after.min_balance,
+        updated_at = after.updated_at
+    from unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+        %s::timestamptz[]) as after (account_key, version, posted, held, debt, lifetime_earned, lifetime_spent, min_balance, updated_at)
     where account.account_key = after.account_key
 """
 INSERT_LOTS = f"""

@@ -121,6 +121,7 @@ def account_row(account: Account) -> tuple[Any, ...]:
         account.debt,
         account.lifetime_earned,
         account.lifetime_spent,
+        account.min_balance,
         account.updated_at,
     )
 

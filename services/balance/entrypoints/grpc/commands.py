@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypedDict
 from uuid import UUID
 
 from galen.balance.v1 import balance_service_pb2 as messages
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.balance.domain.commands import Capture, Credit, Extend, Open, Release, Reserve, Reverse, Withdraw
+from services.balance.domain.commands import Capture, Credit, Extend, Open, Release, Reserve, Reverse, SetMinBalance, Withdraw
+from services.balance.domain.errors import VersionMismatch
 from services.balance.domain.model import ShortfallPolicy
 from services.balance.domain.names import AccountName, last_number
 from shared.auth.principal import Kind, Principal
 from shared.errors import FieldViolation, InvalidRequest
 from shared.grpc.call import request_key
+from shared.grpc.timestamps import moment
 
 
 class _Identity(TypedDict):
@@ -36,8 +37,8 @@ def credit(request: messages.CreditPointsRequest) -> Credit:
         **_identity(request, request.account),
         amount=request.amount,
         reference=request.reference,
-        available_at=_moment(request.available_time) if request.HasField("available_time") else None,
-        expires_at=_moment(request.expire_time) if request.HasField("expire_time") else None,
+        available_at=moment(request.available_time, "available_time") if request.HasField("available_time") else None,
+        expires_at=moment(request.expire_time, "expire_time") if request.HasField("expire_time") else None,
     )
 
 
@@ -46,7 +47,7 @@ def opening(request: messages.OpeningBalance) -> Open:
         **_identity(request, request.account),
         amount=request.amount,
         reference=request.reference,
-        expires_at=_moment(request.expire_time) if request.HasField("expire_time") else None,
+        expires_at=moment(request.expire_time, "expire_time") if request.HasField("expire_time") else None,
     )
 
 
@@ -89,9 +90,15 @@ def reverse(request: messages.ReverseOperationRequest) -> Reverse:
     )
 
 
-def _moment(time: Timestamp) -> datetime:
-    return time.ToDatetime(tzinfo=UTC)
-
-
 def _length(duration: Duration) -> timedelta:
     return duration.ToTimedelta()
+
+
+def set_min_balance(request: messages.UpdateAccountRequest) -> SetMinBalance:
+    """Raises VersionMismatch if the etag is none of ours."""
+    etag = request.etag.strip('"')
+    if etag and not (etag.isascii() and etag.isdigit() and len(etag) < 19):
+        raise VersionMismatch
+    return SetMinBalance(
+        **_identity(request, request.name), min_balance=request.min_balance, expected_version=int(etag) if etag else None
+    )

@@ -10,16 +10,17 @@ from galen.balance.v1 import balance_service_pb2_grpc, operation_pb2
 from services.balance.application.apply_batch import ApplyBatch
 from services.balance.application.open_account import OpenAccount
 from services.balance.application.post_points import PostPoints
+from services.balance.application.programs import Programs
 from services.balance.application.read_statement import ReadStatement
 from services.balance.domain.commands import Command
-from services.balance.domain.names import AccountName, hold_name, last_number
+from services.balance.domain.names import AccountName, hold_name, last_number, program_id
 from services.balance.entrypoints.grpc import commands
 from services.balance.entrypoints.grpc.batches import BatchConverter, account_names
-from services.balance.entrypoints.grpc.converters import account_message, hold_message, operation_message
+from services.balance.entrypoints.grpc.converters import account_message, hold_message, operation_message, program_message
 from services.balance.entrypoints.grpc.history import statement_filter
 from shared.grpc.call import current_principal
 from shared.grpc.interceptor import Context
-from shared.grpc.page_tokens import PageTokens
+from shared.grpc.page_tokens import PageTokens, page_size
 
 
 class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
@@ -31,6 +32,7 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
         page_tokens: PageTokens,
         batch: ApplyBatch,
         converter: BatchConverter,
+        programs: Programs,
     ) -> None:
         self._accounts = accounts
         self._points = points
@@ -38,6 +40,7 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
         self._page_tokens = page_tokens
         self._batch = batch
         self._converter = converter
+        self._programs = programs
 
     async def CreateAccount(self, request: messages.CreateAccountRequest, context: Context) -> messages.CreateAccountResponse:
         name = AccountName.parse(f"{request.parent}/accounts/{request.account_id}")
@@ -78,16 +81,31 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
 
     async def BatchApply(self, request: messages.BatchApplyRequest, context: Context) -> messages.BatchApplyResponse:
         wishes = self._converter.wishes(request, current_principal.get())
-        results = await self._batch.apply(wishes, atomic=request.mode == messages.BATCH_MODE_ATOMIC)
+        results = await self._batch.apply(program_id(request.parent), wishes, atomic=request.mode == messages.BATCH_MODE_ATOMIC)
         return messages.BatchApplyResponse(results=self._converter.results(results))
 
     async def ImportBalances(self, request: messages.ImportBalancesRequest, context: Context) -> messages.ImportBalancesResponse:
-        results = await self._batch.apply(self._converter.openings(request), atomic=False)
+        results = await self._batch.apply(program_id(request.parent), self._converter.openings(request), atomic=False)
         return messages.ImportBalancesResponse(results=self._converter.results(results))
 
     async def BatchGetAccounts(self, request: messages.BatchGetAccountsRequest, context: Context) -> messages.BatchGetAccountsResponse:
         names = account_names(request)
         return messages.BatchGetAccountsResponse(accounts=map(account_message, await self._accounts.get_many(names)))
+
+    async def UpdateAccount(self, request: messages.UpdateAccountRequest, context: Context) -> messages.UpdateAccountResponse:
+        command = commands.set_min_balance(request)
+        await self._points.post(command)
+        return messages.UpdateAccountResponse(account=account_message(await self._accounts.get(command.account)))
+
+    async def CreateProgram(self, request: messages.CreateProgramRequest, context: Context) -> messages.CreateProgramResponse:
+        program = await self._programs.create(request.program_id, request.title)
+        return messages.CreateProgramResponse(program=program_message(program))
+
+    async def ListPrograms(self, request: messages.ListProgramsRequest, context: Context) -> messages.ListProgramsResponse:
+        position = self._page_tokens.open(request)
+        page, last = await self._programs.page(position[0] if position else "", page_size(request.page_size))
+        token = self._page_tokens.seal(request, [last]) if last else ""
+        return messages.ListProgramsResponse(programs=map(program_message, page), next_page_token=token)
 
     async def GetHold(self, request: messages.GetHoldRequest, context: Context) -> messages.GetHoldResponse:
         account = AccountName.parse(request.name)

@@ -49,6 +49,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """An earlier operation is undone, wholly or in part."""
     OPERATION_KIND_OPENING: _OperationKind.ValueType  # 10
     """A balance brought along from another system."""
+    OPERATION_KIND_MIN_BALANCE: _OperationKind.ValueType  # 11
+    """The least balance was set to `requested_amount`. Moves nothing."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does."""
@@ -75,6 +77,8 @@ OPERATION_KIND_REVERSAL: OperationKind.ValueType  # 9
 """An earlier operation is undone, wholly or in part."""
 OPERATION_KIND_OPENING: OperationKind.ValueType  # 10
 """A balance brought along from another system."""
+OPERATION_KIND_MIN_BALANCE: OperationKind.ValueType  # 11
+"""The least balance was set to `requested_amount`. Moves nothing."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:
@@ -172,7 +176,7 @@ class Operation(_message.Message):
     state: Global___OperationState.ValueType
     """Whether it happened."""
     amount: _builtins.int
-    """How many hundredths of a point moved: zero if refused, and zero for an extension."""
+    """How many hundredths of a point moved: zero if refused, and for an extension or a change of the least balance."""
     requested_amount: _builtins.int
     """How many hundredths of a point were asked for."""
     debit_book: Global___Book.ValueType

@@ -1,0 +1,37 @@
+"""Programmes in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.balance.application.programs import Program
+from shared.postgres.pool import Pool
+
+CREATE = """
+    insert into program (program_id, title, created_at) values (%s, %s, clock_timestamp())
+    on conflict (program_id) do nothing
+"""
+FIND = "select program_id, title, created_at from program where program_id = %s"
+LIST = "select program_id, title, created_at from program where program_id > %s order by program_id limit %s"
+
+
+class PostgresPrograms:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def create(self, program_id: str, title: str) -> Program:
+        async with self._pool.connection() as connection:
+            await connection.execute(CREATE, [program_id, title])
+        program = await self.find(program_id)
+        assert program is not None, "programmes are never removed"
+        return program
+
+    async def find(self, program_id: str) -> Program | None:
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(FIND, [program_id])).fetchone()
+        return Program(*row) if row else None
+
+    async def list(self, after: str, limit: int) -> Sequence[Program]:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(LIST, [after, limit])
+            return [Program(*row) for row in await cursor.fetchall()]
