@@ -209,7 +209,7 @@ async def test_debt_is_repaid_first_and_what_is_available_never_shows_below_zero
         {"available_time": soon(100_000), "expire_time": soon(100_000 - 1)},
         {"available_time": datetime(2100, 1, 1, tzinfo=UTC), "expire_time": datetime(2100, 1, 1, tzinfo=UTC)},
     ],
-    ids=str,
+    ids=["a minute ago", "long ago", "at the beginning", "before available", "as soon as available"],
 )
 async def test_points_that_would_expire_before_they_can_be_spent_are_refused(owner: Owner, times: dict[str, Any]) -> None:
     request = owner.to_credit(1, **times)
