@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from shared.settings import HostPort, ServiceSettings
@@ -14,5 +16,13 @@ class BalanceSettings(ServiceSettings):
         default=None, description="the customers service, asked for public keys that JWKS_FILE lacks"
     )
     sweep_every_s: float = Field(default=1.0, gt=0, description="seconds between looks for holds and lots that have run out")
+    watch_poll_every_s: float = Field(default=0.2, gt=0, description="seconds between looks for operations that watchers wait for")
+    watch_heartbeat_s: float = Field(default=5.0, gt=0, description="seconds after which a watcher who heard nothing gets a heartbeat")
+    audit_every_s: float = Field(default=3600.0, ge=0, description="seconds between audits of the whole ledger, in one replica; 0 for none")
+    chain_key_file: Path | None = Field(
+        default=None, description="Ed25519 keys, PEM, the first signs the ends of the hash chains; without it no chains are built"
+    )
+    chain_every_s: float = Field(default=5.0, gt=0, description="seconds between looks for operations that are in no hash chain yet")
+    chain_batch: int = Field(default=500, ge=1, le=5000, description="operations that one step puts into the hash chains")
     refusals_burst: int = Field(default=60, ge=1, description="refused writes that a caller may cause at once; each is written down")
     refusals_per_second: float = Field(default=1.0, gt=0, description="refused writes that a caller may cause in the long run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
 from galen.balance.v1 import balance_service_pb2 as messages
@@ -17,7 +18,8 @@ from services.balance.domain.names import AccountName, hold_name, last_number, p
 from services.balance.entrypoints.grpc import commands
 from services.balance.entrypoints.grpc.batches import BatchConverter, account_names
 from services.balance.entrypoints.grpc.converters import account_message, hold_message, operation_message, program_message
-from services.balance.entrypoints.grpc.history import statement_filter
+from services.balance.entrypoints.grpc.history import HistoryConverter, statement_filter
+from services.balance.entrypoints.grpc.proof import Proof
 from shared.grpc.call import current_principal
 from shared.grpc.interceptor import Context
 from shared.grpc.page_tokens import PageTokens, page_size
@@ -33,6 +35,8 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
         batch: ApplyBatch,
         converter: BatchConverter,
         programs: Programs,
+        history: HistoryConverter,
+        proof: Proof,
     ) -> None:
         self._accounts = accounts
         self._points = points
@@ -41,12 +45,16 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
         self._batch = batch
         self._converter = converter
         self._programs = programs
+        self._history = history
+        self._proof = proof
 
     async def CreateAccount(self, request: messages.CreateAccountRequest, context: Context) -> messages.CreateAccountResponse:
         name = AccountName.parse(f"{request.parent}/accounts/{request.account_id}")
         return messages.CreateAccountResponse(account=account_message(await self._accounts.open(name)))
 
     async def GetAccount(self, request: messages.GetAccountRequest, context: Context) -> messages.GetAccountResponse:
+        if request.HasField("as_of_time"):
+            return await self._history.past_account(request)
         account = await self._accounts.get(AccountName.parse(request.name))
         return messages.GetAccountResponse(account=account_message(account))
 
@@ -124,6 +132,27 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
         else:
             operation = await self._statement.by_version(AccountName.parse(request.name), last_number(request.name))
         return messages.GetOperationResponse(operation=operation_message(operation))
+
+    async def ListExpiringLots(self, request: messages.ListExpiringLotsRequest, context: Context) -> messages.ListExpiringLotsResponse:
+        return await self._history.expiring_lots(request)
+
+    def WatchOperations(
+        self, request: messages.WatchOperationsRequest, context: Context
+    ) -> AsyncGenerator[messages.WatchOperationsResponse, None]:
+        return self._history.watched(request)
+
+    def ExportOperations(
+        self, request: messages.ExportOperationsRequest, context: Context
+    ) -> AsyncGenerator[messages.ExportOperationsResponse, None]:
+        return self._history.exported(request)
+
+    def AuditAccounts(
+        self, request: messages.AuditAccountsRequest, context: Context
+    ) -> AsyncGenerator[messages.AuditAccountsResponse, None]:
+        return self._proof.audited(request)
+
+    def VerifyChain(self, request: messages.VerifyChainRequest, context: Context) -> AsyncGenerator[messages.VerifyChainResponse, None]:
+        return self._proof.verified(request)
 
     async def _post(self, command: Command) -> tuple[operation_pb2.Operation, bool]:
         posted = await self._points.post(command)
