@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,7 +33,7 @@ class AuditAccounts:
         self._audits = audits
         self._running = running
 
-    async def one(self, account: AccountName) -> AsyncIterator[Progress]:
+    async def one(self, account: AccountName) -> AsyncGenerator[Progress, None]:
         """Audits an account; one that was never opened must have no operations. Raises Overloaded."""
         with self._running:
             async with self._audits.snapshot(account.program) as tables:
@@ -42,7 +42,7 @@ class AuditAccounts:
                 named = found or [AuditedAccount(account.key, account, 0)]
                 yield Progress(len(found), len(found), await _audit(tables, keys, named))
 
-    async def all(self, program: str | None = None) -> AsyncIterator[Progress]:
+    async def all(self, program: str | None = None) -> AsyncGenerator[Progress, None]:
         """Audits all accounts of a programme, or of all programmes, and the sums of its books. Raises Overloaded."""
         with self._running:
             async with self._audits.snapshot(program) as tables:

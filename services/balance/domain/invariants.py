@@ -17,6 +17,7 @@ class Invariant(Enum):
     HELD_AFTER_FOLLOWS = "An operation's held_after is that of the operation before it, plus or minus what its books moved."
     TIMES_NEVER_GO_BACK = "No operation was recorded before the one that precedes it, or before its account was opened."
     NEVER_OVERDRAWN = "At every version nothing held or owed is below zero, and what is held is there: posted + debt - held >= 0."
+    SPENDING_LEAVES_LEAST = "After points were spent or set aside, what is not held is no less than the account's least balance then."
     USES_ADD_UP = "An operation's amount is the sum of what its lots gave or received and of the debt that it made or repaid."
     BOOKS_FIT_KIND = "An operation moves points between the two books of its kind."
     AMOUNT_WAS_ASKED_FOR = "An applied operation moves what was asked for; a reversal moves no more than that."
@@ -34,6 +35,7 @@ class Invariant(Enum):
     POSTED_IS_LAST_POSTED_AFTER = "An account's posted is its last operation's posted_after."
     HELD_IS_SUM_OF_OPERATIONS = "An account's held is the sum of what its operations set aside and freed."
     HELD_IS_LAST_HELD_AFTER = "An account's held is its last operation's held_after."
+    MIN_BALANCE_IS_LAST_SET = "An account's least balance is the one that was set last, 0 if none was."
     DEBT_IS_SUM_OF_CHANGES = "An account's debt is the sum of its operations' debt changes."
     EARNED_IS_SUM_OF_CREDITS = "An account's lifetime_earned is the sum of its credits less what was taken back of them."
     SPENT_IS_SUM_OF_SPENDING = "An account's lifetime_spent is the sum of its withdrawals and captures less what was given back of them."
@@ -74,3 +76,8 @@ class Finding:
     account: AccountName | None
     version: int | None
     description: str
+
+    @property
+    def rule(self) -> str:
+        """The name under which it is counted."""
+        return self.invariant.name

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.balance.adapters.postgres.tables import SCHEMA, metadata
+from services.balance.adapters.postgres.proof_tables import metadata
+from services.balance.adapters.postgres.tables import SCHEMA
 from shared.postgres.migrations import ServiceSchema
 
-# Operations are never changed and never dropped: the service's role can't do either.
+# Operations and their chains are never changed and never dropped: the service's role can't do either.
 schema = ServiceSchema(
     name=SCHEMA,
     metadata=metadata,
@@ -18,6 +19,9 @@ schema = ServiceSchema(
         "hold": ("select", "insert", "update"),
         "operation": ("select", "insert"),
         "program": ("select", "insert"),
+        "chain_link": ("select", "insert"),
+        "chain_head": ("select", "insert"),
+        "audit_run": ("select", "insert", "update"),
         "schema_version": ("select",),
     },
 )

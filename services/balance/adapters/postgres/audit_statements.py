@@ -62,6 +62,11 @@ _OPERATIONS_CHECKS = _checks(
         "held, debt or what is not held is below zero",
         "held_after >= 0 and debt_after >= 0 and posted_after + debt_after >= held_after",
     ),
+    _true(
+        "SPENDING_LEAVES_LEAST",
+        "it left less than the least balance",
+        "refusal is not null or kind not in (2, 3) or posted_after - held_after >= case kind when 2 then least else greatest(least, 0) end",
+    ),
     _equal("USES_ADD_UP", "lots and debt together", "amount", "used + abs(debt_change::numeric)"),
     _true(
         "USES_ADD_UP",
@@ -76,7 +81,7 @@ _OPERATIONS_CHECKS = _checks(
     _true(
         "AMOUNT_WAS_ASKED_FOR",
         "the amount is not what was asked for",
-        "refusal is not null or amount = requested_amount or (kind = 9 and amount between 1 and requested_amount)",
+        "refusal is not null or amount = requested_amount or kind = 11 or (kind = 9 and amount between 1 and requested_amount)",
     ),
     _true(
         "REFUSALS_MOVE_NOTHING",
@@ -92,6 +97,7 @@ OPERATIONS = f"""
             lag(held_after, 1, 0::bigint) over history + amount::numeric * {_HELD_SIGN} as held_expected,
             lag(operation.created_at, 1, opened_at) over history as created_before,
             sum(debt_change) over history as debt_after,
+            coalesce((max(array[version, requested_amount]) filter (where kind = 11 and refusal is null) over history)[2], 0) as least,
             (select coalesce(sum(part), 0) from unnest(lot_amounts) as part) as used,
             (select coalesce(bool_and(part > 0), true) from unnest(lot_amounts) as part) as uses_are_positive
         from {_OPERATION}
@@ -112,6 +118,7 @@ _ACCOUNTS_CHECKS = _checks(
     _equal("POSTED_IS_LAST_POSTED_AFTER", "posted", "coalesce(posted_after, 0)", "posted"),
     _equal("HELD_IS_SUM_OF_OPERATIONS", "held", "held_moved", "held"),
     _equal("HELD_IS_LAST_HELD_AFTER", "held", "coalesce(held_after, 0)", "held"),
+    _equal("MIN_BALANCE_IS_LAST_SET", "min_balance", "least", "min_balance"),
     _equal("DEBT_IS_SUM_OF_CHANGES", "debt", "debt_changed", "debt"),
     _equal("EARNED_IS_SUM_OF_CREDITS", "lifetime_earned", "earned", "lifetime_earned"),
     _equal("SPENT_IS_SUM_OF_SPENDING", "lifetime_spent", "spent", "lifetime_spent"),
@@ -123,6 +130,7 @@ _ACCOUNTS_CHECKS = _checks(
 ACCOUNTS = f"""
     with {_AUDITED}, folded as (
         select account_key,
+            coalesce((max(array[version, requested_amount]) filter (where kind = 11 and refusal is null))[2], 0) as least,
             sum(amount::numeric * {_POSTED_SIGN}) as posted_moved, sum(amount::numeric * {_HELD_SIGN}) as held_moved,
             sum(debt_change) as debt_changed,
             coalesce(sum(amount) filter (where kind in (1, 10)), 0) - coalesce(sum(amount) filter (where kind = 9 and debit_book = 1), 0)
@@ -136,7 +144,8 @@ ACCOUNTS = f"""
     compared as (
         select audited.*, last.last_version, last.posted_after, last.held_after, last.recorded_at,
             coalesce(posted_moved, 0) as posted_moved, coalesce(held_moved, 0) as held_moved, coalesce(debt_changed, 0) as debt_changed,
-            coalesce(earned, 0) as earned, coalesce(spent, 0) as spent, coalesce(kept.remaining, 0) as lots_remaining,
+            coalesce(least, 0) as least, coalesce(earned, 0) as earned, coalesce(spent, 0) as spent,
+            coalesce(kept.remaining, 0) as lots_remaining,
             coalesce(kept.held, 0) as lots_held, coalesce(aside.remaining, 0) as holds_remaining
         from audited
         left join folded using (account_key) left join kept using (account_key) left join aside using (account_key)

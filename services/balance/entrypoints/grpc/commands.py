@@ -99,6 +99,4 @@ def set_min_balance(request: messages.UpdateAccountRequest) -> SetMinBalance:
     etag = request.etag.strip('"')
     if etag and not (etag.isascii() and etag.isdigit() and len(etag) < 19):
         raise VersionMismatch
-    return SetMinBalance(
-        **_identity(request, request.name), min_balance=request.min_balance, expected_version=int(etag) if etag else None
-    )
+    return SetMinBalance(**_identity(request, request.name), min_balance=request.min_balance, expected_version=int(etag) if etag else None)
