@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from services.balance.domain.model import Account, Book, Hold, HoldState, Kind, Lot, Operation, Refusal
 
 SPENDING = {Kind.WITHDRAWAL, Kind.RESERVATION}
+STILL = {Kind.EXTENSION, Kind.MIN_BALANCE}  # move nothing
 EARNING = {Kind.CREDIT, Kind.OPENING}
 NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -74,8 +75,10 @@ def _refusals(stored: Stored) -> None:
         moved = operation.amount, operation.lots, operation.debt_change
         if operation.refusal is not None:
             assert moved == (0, (), 0), operation
-        elif operation.kind is not Kind.EXTENSION:
+        elif operation.kind not in STILL:
             assert operation.amount > 0, operation
+        else:
+            assert moved == (0, (), 0), operation
         if operation.refusal is Refusal.INSUFFICIENT_POINTS:
             assert operation.available_at_refusal is not None
             assert 0 <= operation.available_at_refusal < operation.requested_amount
@@ -103,7 +106,7 @@ def _lot_movements(stored: Stored) -> None:
     debt = 0
     for operation in stored.applied:
         assert all(amount > 0 for _, amount in operation.lots)
-        if operation.kind is Kind.EXTENSION:
+        if operation.kind in STILL:
             continue
         inward = operation.credit_book is Book.CUSTOMER
         assert operation.amount == sum(amount for _, amount in operation.lots) + (
