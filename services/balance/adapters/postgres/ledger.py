@@ -22,7 +22,6 @@ from services.balance.adapters.postgres.rows import (
     READ_ACCOUNTS,
     account_row,
     columns,
-    due_holds_of,
     hold_of,
     hold_row,
     loaded_of,
@@ -171,11 +170,12 @@ async def _load(connection: Connection, commands: Sequence[Command], lots_max: i
     recorded = await connection.execute(FIND_RECORDED, columns([(c.account.key, c.actor, c.request_id) for c in commands]))
     payments = await _maybe(connection, FIND_PAYMENTS, {(c.account.key, c.reference) for c in commands if isinstance(c, Withdraw)})
     originals = await _maybe(connection, FIND_ORIGINALS, {(c.account.key, c.version) for c in commands if isinstance(c, Reverse)})
+    holds = await _maybe(connection, FIND_HOLDS, {(c.account.key, c.hold_id) for c in commands if isinstance(c, HoldCommand)})
     rows = await accounts.fetchall()
     found = await _originals(names, originals)
     return State(
         now=min((row[0] for row in rows), default=datetime.now(UTC)),
-        accounts=await _accounts(connection, names, rows, lots_max, commands, [operation for operation, _ in found.values()]),
+        accounts=await _accounts(connection, names, rows, lots_max, await _by_account(holds), [original for original, _ in found.values()]),
         recorded={operation.identity: operation for operation in await _operations(names, recorded)},
         payments={(operation.account, operation.reference): operation for operation in await _operations(names, payments)},
         originals=found,
@@ -187,15 +187,12 @@ async def _accounts(
     names: Names,
     rows: Sequence[TupleRow],
     lots_max: int,
-    commands: Sequence[Command],
+    holds: Mapping[UUID, Sequence[Sequence[Any]]],
     originals: Sequence[Operation],
 ) -> Mapping[AccountName, Loaded]:
     """Returns the accounts with their holds that are named or have run out, and the lots that a reversal may touch."""
-    named = {(command.account.key, command.hold_id) for command in commands if isinstance(command, HoldCommand)}
-    due = {(row[1], hold_id) for row in rows for hold_id in due_holds_of(row)}
     touched = {(operation.account.key, lot_id) for operation in originals for lot_id in _lots_of(operation)}
-    holds = await _find(connection, FIND_HOLDS, named | due)
-    lots = await _find(connection, FIND_LOTS, touched)
+    lots = await _by_account(await _maybe(connection, FIND_LOTS, touched))
     return {
         names[row[1]]: with_lots(
             loaded_of(names[row[1]], row, lots_max=lots_max, holds=[hold_of(hold) for hold in holds.get(row[1], ())]),
@@ -215,9 +212,8 @@ async def _maybe(connection: Connection, statement: str, asked: set[tuple[Any, .
     return await connection.execute(statement, columns(sorted(asked))) if asked else None
 
 
-async def _find(connection: Connection, statement: str, asked: set[tuple[Any, ...]]) -> Mapping[UUID, list[Sequence[Any]]]:
+async def _by_account(cursor: Cursor | None) -> Mapping[UUID, Sequence[Sequence[Any]]]:
     """Returns the rows by account, without their key."""
-    cursor = await _maybe(connection, statement, asked)
     found: dict[UUID, list[Sequence[Any]]] = {}
     for key, *row in await cursor.fetchall() if cursor else ():
         found.setdefault(key, []).append(row)

@@ -19,7 +19,8 @@ OPERATION_COLUMNS = (
 )
 
 # An account with its open lots, at most so many, soonest to expire first, and the holds that have run out: one row, one snapshot.
-# Lots and holds come as arrays, a column each. Under locks it is a statement of its own, after the one that locks.
+# Lots and holds come as arrays, a column each; the lots of holds as text, for arrays of arrays must be of one length.
+# Under locks it is a statement of its own, after the one that locks.
 READ_ACCOUNTS = f"""
     select clock_timestamp(), account_key, {ACCOUNT_COLUMNS}, lots.*, holds.*
     from account
@@ -33,19 +34,22 @@ READ_ACCOUNTS = f"""
         ) as open_lot
     ) as lots
     cross join lateral (
-        select array_agg(hold_id) from hold
+        select array_agg(hold_id), array_agg(state), array_agg(amount), array_agg(remaining), array_agg(captured), array_agg(reference),
+            array_agg(expires_at), array_agg(lot_ids::text), array_agg(lot_amounts::text)
+        from hold
         where hold.account_key = account.account_key and state = 1 and expires_at <= greatest(clock_timestamp(), account.updated_at)
     ) as holds
     where account_key = any(%s::uuid[])
 """  # noqa: S608  the columns are ours
 _LOTS_AT = 2 + len(ACCOUNT_COLUMNS.split(","))
+_HOLDS_AT = _LOTS_AT + 1 + len(LOT_COLUMNS.split(","))
 
 
-def loaded_of(name: AccountName, row: Sequence[Any], *, lots_max: int, holds: Sequence[Hold]) -> Loaded:
-    """Returns the account of a row of READ_ACCOUNTS that was asked for with the limit `lots_max`."""
-    count, *columns = row[_LOTS_AT : _LOTS_AT + 7]
+def loaded_of(name: AccountName, row: Sequence[Any], *, lots_max: int, holds: Sequence[Hold] = ()) -> Loaded:
+    """Returns the account of a row of READ_ACCOUNTS that was asked for with the limit `lots_max`; adds `holds` to those that ran out."""
+    count, *columns = row[_LOTS_AT:_HOLDS_AT]
     lots = [Lot(*values) for values in zip(*columns, strict=True)] if count else []
-    return Loaded(Account(name, *row[2:_LOTS_AT]), lots, holds, lots_complete=count < lots_max)
+    return Loaded(Account(name, *row[2:_LOTS_AT]), lots, [*_due_holds_of(row), *holds], lots_complete=count < lots_max)
 
 
 def with_lots(loaded: Loaded, lots: Sequence[Lot]) -> Loaded:
@@ -55,9 +59,17 @@ def with_lots(loaded: Loaded, lots: Sequence[Lot]) -> Loaded:
     return replace(loaded, other_lots=more) if more else loaded
 
 
-def due_holds_of(row: Sequence[Any]) -> list[int]:
-    """Returns the ids of the holds that have run out, of a row of READ_ACCOUNTS."""
-    return row[-1] or []
+def _due_holds_of(row: Sequence[Any]) -> Sequence[Hold]:
+    """Returns the holds that have run out, of a row of READ_ACCOUNTS."""
+    columns = row[_HOLDS_AT:]
+    if columns[0] is None:
+        return ()
+    return [hold_of([*values, _numbers(ids), _numbers(amounts)]) for *values, ids, amounts in zip(*columns, strict=True)]
+
+
+def _numbers(literal: str) -> list[int]:
+    """Returns the numbers of an array literal."""
+    return [int(number) for number in literal.strip("{}").split(",") if number]
 
 
 def lot_of(row: Sequence[Any]) -> Lot:
