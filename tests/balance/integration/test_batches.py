@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import grpc
 import pytest
 from galen.balance.v1 import balance_service_pb2 as messages
-from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceStub
 from google.rpc import error_details_pb2
 
 from shared.luhn import with_check_digit
 from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities, Metadata
+
+if TYPE_CHECKING:  # the class exists for type checkers only
+    from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceAsyncStub
 
 ATOMIC, INDEPENDENT = messages.BATCH_MODE_ATOMIC, messages.BATCH_MODE_INDEPENDENT
 
@@ -34,7 +37,7 @@ def withdraw(account: str, amount: int, number: str | None = None) -> messages.B
 
 
 class Batches:
-    def __init__(self, stub: BalanceServiceStub, identities: Identities) -> None:
+    def __init__(self, stub: BalanceServiceAsyncStub, identities: Identities) -> None:
         self.stub = stub
         self.orders, self.accrual, self.admin = (
             identities.service("orders"),
@@ -42,7 +45,9 @@ class Batches:
             identities.customer("root", roles=("admin",)),
         )
 
-    async def apply(self, commands: list[messages.BatchCommand], mode: int = INDEPENDENT, *, by: Metadata | None = None) -> list[str]:
+    async def apply(
+        self, commands: list[messages.BatchCommand], mode: messages.BatchMode.ValueType = INDEPENDENT, *, by: Metadata | None = None
+    ) -> list[str]:
         """Returns `applied`, `replayed` or the reason, for each command."""
         request = messages.BatchApplyRequest(parent="programs/main", commands=commands, mode=mode, request_id=str(uuid4()))
         return [told(result) for result in (await self.stub.BatchApply(request, metadata=by or self.orders, timeout=10)).results]
@@ -57,11 +62,11 @@ def told(result: messages.BatchResult) -> str:
         return "replayed" if result.replayed else "applied"
     info = error_details_pb2.ErrorInfo()
     assert any(detail.Unpack(info) for detail in result.error.details)
-    return info.reason
+    return str(info.reason)
 
 
 @pytest.fixture
-def batches(balance: BalanceServiceStub, identities: Identities) -> Batches:
+def batches(balance: BalanceServiceAsyncStub, identities: Identities) -> Batches:
     return Batches(balance, identities)
 
 

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import grpc
 import pytest
+from galen.balance.v1 import account_pb2, operation_pb2
 from galen.balance.v1 import balance_service_pb2 as messages
-from galen.balance.v1 import operation_pb2
-from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceStub
 
 from shared.luhn import with_check_digit
 from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities
 
+if TYPE_CHECKING:  # the class exists for type checkers only
+    from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceAsyncStub
+
 
 class Customer:
     """A customer of the ledger, and what they and the accrual service ask of it."""
 
-    def __init__(self, stub: BalanceServiceStub, identities: Identities) -> None:
+    def __init__(self, stub: BalanceServiceAsyncStub, identities: Identities) -> None:
         self.id = str(uuid4())
         self.account = f"programs/main/accounts/{self.id}"
         self._stub = stub
         self.metadata = identities.customer(self.id)
         self._accrual = identities.service("accrual")
 
-    def credit(self, amount: int, *, request_id: str | None = None, reference: str = "79927398713"):
+    def credit(
+        self, amount: int, *, request_id: str | None = None, reference: str = "79927398713"
+    ) -> Awaitable[messages.CreditPointsResponse]:
         request = messages.CreditPointsRequest(
             account=self.account, amount=amount, reference=reference, request_id=request_id or str(uuid4())
         )
         return self._stub.CreditPoints(request, metadata=self._accrual, timeout=5)
 
-    def withdraw(self, amount: int, *, order_number: str | None = None, request_id: str | None = None):
+    def withdraw(
+        self, amount: int, *, order_number: str | None = None, request_id: str | None = None
+    ) -> Awaitable[messages.WithdrawPointsResponse]:
         request = messages.WithdrawPointsRequest(
             account=self.account,
             amount=amount,
@@ -40,17 +48,17 @@ class Customer:
         )
         return self._stub.WithdrawPoints(request, metadata=self.metadata, timeout=5)
 
-    async def read(self):
+    async def read(self) -> account_pb2.Account:
         request = messages.GetAccountRequest(name=self.account)
         return (await self._stub.GetAccount(request, metadata=self.metadata, timeout=5)).account
 
-    async def operations(self, **fields: object):
+    async def operations(self, **fields: Any) -> messages.ListOperationsResponse:
         request = messages.ListOperationsRequest(parent=self.account, **fields)
         return await self._stub.ListOperations(request, metadata=self.metadata, timeout=5)
 
 
 @pytest.fixture
-def customer(balance: BalanceServiceStub, identities: Identities) -> Customer:
+def customer(balance: BalanceServiceAsyncStub, identities: Identities) -> Customer:
     return Customer(balance, identities)
 
 
@@ -113,7 +121,7 @@ async def test_a_refused_withdrawal_is_refused_for_ever_under_its_id_even_when_p
 
 
 async def test_an_order_is_paid_once_by_an_account_and_by_another_account_too(
-    customer: Customer, balance: BalanceServiceStub, identities: Identities
+    customer: Customer, balance: BalanceServiceAsyncStub, identities: Identities
 ) -> None:
     other, order = Customer(balance, identities), with_check_digit("4242")
     await customer.credit(100)
@@ -127,7 +135,7 @@ async def test_an_order_is_paid_once_by_an_account_and_by_another_account_too(
 
 
 async def test_nobody_reads_or_spends_from_anothers_account(
-    customer: Customer, balance: BalanceServiceStub, identities: Identities
+    customer: Customer, balance: BalanceServiceAsyncStub, identities: Identities
 ) -> None:
     await customer.credit(100)
     thief = Customer(balance, identities)
@@ -165,7 +173,7 @@ async def test_statements_are_paged_newest_first_and_hide_refusals_unless_asked(
 
 
 @pytest.mark.parametrize("change", [{"include_refused": True}, {"kinds": [operation_pb2.OPERATION_KIND_CREDIT]}])
-async def test_a_page_token_is_bound_to_its_filter(customer: Customer, change: dict[str, object]) -> None:
+async def test_a_page_token_is_bound_to_its_filter(customer: Customer, change: dict[str, Any]) -> None:
     await customer.credit(1)
     await customer.credit(2)
     token = (await customer.operations(page_size=1)).next_page_token
@@ -175,13 +183,13 @@ async def test_a_page_token_is_bound_to_its_filter(customer: Customer, change: d
 
 
 async def test_an_operation_is_found_by_name_and_by_the_request_that_made_it_but_not_by_anothers_request(
-    customer: Customer, balance: BalanceServiceStub
+    customer: Customer, balance: BalanceServiceAsyncStub
 ) -> None:
     request_id = str(uuid4())
     credited = (await customer.credit(5, request_id=request_id)).operation
     withdrawn = (await customer.withdraw(5)).operation
 
-    async def find(**lookup: object):
+    async def find(**lookup: Any) -> operation_pb2.Operation:
         return (await balance.GetOperation(messages.GetOperationRequest(**lookup), metadata=customer.metadata, timeout=5)).operation
 
     assert await find(name=credited.name) == credited

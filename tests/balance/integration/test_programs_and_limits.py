@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from galen.balance.v1 import account_pb2
 from galen.balance.v1 import balance_service_pb2 as messages
-from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceStub
 
 from shared.luhn import with_check_digit
 from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities
 
+if TYPE_CHECKING:  # the class exists for type checkers only
+    from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceAsyncStub
+
 
 class Office:
     """An administrator, and the account of one customer in a programme."""
 
-    def __init__(self, stub: BalanceServiceStub, identities: Identities, program: str = "main") -> None:
+    def __init__(self, stub: BalanceServiceAsyncStub, identities: Identities, program: str = "main") -> None:
         self.stub = stub
         self.customer = str(uuid4())
         self.account = f"programs/{program}/accounts/{self.customer}"
         self._identities = identities
         self.admin = identities.customer("root", roles=("admin",))
 
-    async def credit(self, amount: int):
+    async def credit(self, amount: int) -> messages.CreditPointsResponse:
         request = messages.CreditPointsRequest(account=self.account, amount=amount, reference="18", request_id=str(uuid4()))
         return await self.stub.CreditPoints(request, metadata=self._identities.service("accrual"), timeout=5)
 
-    async def withdraw(self, amount: int):
+    async def withdraw(self, amount: int) -> messages.WithdrawPointsResponse:
         number = with_check_digit(str(uuid4().int))
         request = messages.WithdrawPointsRequest(account=self.account, amount=amount, order_number=number, request_id=str(uuid4()))
         return await self.stub.WithdrawPoints(request, metadata=self._identities.customer(self.customer), timeout=5)
 
-    async def limit(self, min_balance: int, *, etag: str = "", request_id: str | None = None):
+    async def limit(self, min_balance: int, *, etag: str = "", request_id: str | None = None) -> account_pb2.Account:
         request = messages.UpdateAccountRequest(
             name=self.account, min_balance=min_balance, etag=etag, request_id=request_id or str(uuid4())
         )
         return (await self.stub.UpdateAccount(request, metadata=self.admin, timeout=5)).account
 
-    async def create(self, program: str, title: str):
+    async def create(self, program: str, title: str) -> messages.Program:
         request = messages.CreateProgramRequest(program_id=program, title=title, request_id=str(uuid4()))
         return (await self.stub.CreateProgram(request, metadata=self.admin, timeout=5)).program
 
 
 @pytest.fixture
-def office(balance: BalanceServiceStub, identities: Identities) -> Office:
+def office(balance: BalanceServiceAsyncStub, identities: Identities) -> Office:
     return Office(balance, identities)
 
 
 async def test_points_of_one_programme_are_not_points_of_another(
-    office: Office, balance: BalanceServiceStub, identities: Identities
+    office: Office, balance: BalanceServiceAsyncStub, identities: Identities
 ) -> None:
     program = f"p{uuid4().hex}"
     await office.create(program, "Winter")
@@ -62,7 +66,7 @@ async def test_points_of_one_programme_are_not_points_of_another(
     assert (await office.withdraw(10)).operation.balance_after == 0
 
 
-async def test_a_programme_that_was_not_created_is_not_found(balance: BalanceServiceStub, identities: Identities) -> None:
+async def test_a_programme_that_was_not_created_is_not_found(balance: BalanceServiceAsyncStub, identities: Identities) -> None:
     assert (await refusal_of(Office(balance, identities, "nowhere").credit(1))).reason == "PROGRAM_NOT_FOUND"
 
 

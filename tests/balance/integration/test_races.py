@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import grpc
@@ -21,11 +23,14 @@ from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities
 from shared.testing.servers import served
 
+if TYPE_CHECKING:  # the class exists for type checkers only
+    from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceAsyncStub
+
 CALLERS = 40
 ROUNDS_MAX = 10
 
 
-async def outcome(call: grpc.aio.UnaryUnaryCall) -> str:
+async def outcome(call: Awaitable[messages.WithdrawPointsResponse]) -> str:
     try:
         response = await call
     except grpc.aio.AioRpcError as error:
@@ -45,7 +50,7 @@ def withdrawal(account: str, amount: int, *, number: str | None = None, request_
 class Race:
     """Two servers over one database, and an account with points."""
 
-    def __init__(self, stubs: list[BalanceServiceStub], identities: Identities, uri: str) -> None:
+    def __init__(self, stubs: list[BalanceServiceAsyncStub], identities: Identities, uri: str) -> None:
         self.account = f"programs/main/accounts/{uuid4()}"
         self._stubs = stubs
         self._identities = identities
@@ -73,11 +78,14 @@ class Race:
                    from balance.account join balance.operation using (account_key) where account_key = %s group by 1, 2""",
                 [key],
             )
-            return await cursor.fetchone()
+            row = await cursor.fetchone()
+        assert row is not None
+        posted, version, total, count = row
+        return posted, version, total, count
 
 
 @pytest.fixture
-async def race(balance_settings: BalanceSettings, identities: Identities, database_uri: str):
+async def race(balance_settings: BalanceSettings, identities: Identities, database_uri: str) -> AsyncIterator[Race]:
     first, second = (service_parts(BalanceContainer(settings=balance_settings)) for _ in range(2))
     async with served(first) as one, served(second) as two:
         stubs = [BalanceServiceStub(one.channel), BalanceServiceStub(two.channel)]

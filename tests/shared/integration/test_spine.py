@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import aiohttp
@@ -21,8 +22,11 @@ from hypothesis import strategies as st
 from services.balance.container import BalanceContainer, service_parts
 from services.balance.settings import BalanceSettings
 from shared.testing.errors import refusal_of
-from shared.testing.identities import Identities, make_identities
+from shared.testing.identities import Identities, Metadata, make_identities
 from shared.testing.servers import ServedService, served
+
+if TYPE_CHECKING:  # the class exists for type checkers only
+    from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceAsyncStub
 
 GET_ACCOUNT = "/galen.balance.v1.BalanceService/GetAccount"
 
@@ -32,18 +36,20 @@ def ada() -> str:
     return str(uuid4())
 
 
-def raw_call(server: ServedService, method: str, body: bytes, metadata: object = ()) -> grpc.aio.UnaryUnaryCall:
-    return server.channel.unary_unary(method)(body, metadata=metadata, timeout=5)
+def raw_call(server: ServedService, method: str, body: bytes, metadata: Metadata = ()) -> Awaitable[Any]:
+    call: Any = server.channel.unary_unary(method)
+    answer: Awaitable[Any] = call(body, metadata=metadata, timeout=5)
+    return answer
 
 
-async def test_a_call_without_a_token_is_told_to_bring_one(balance: BalanceServiceStub, ada: str) -> None:
+async def test_a_call_without_a_token_is_told_to_bring_one(balance: BalanceServiceAsyncStub, ada: str) -> None:
     refusal = await refusal_of(balance.GetAccount(messages.GetAccountRequest(name=f"programs/main/accounts/{ada}"), timeout=5))
 
     assert (refusal.code, refusal.domain, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "galen", "CREDENTIALS_MISSING")
 
 
 @pytest.mark.parametrize("value", ["Bearer", "Bearer x.y.z", "Basic YTpi", "", "Bearer " + "a" * 4000])
-async def test_a_token_that_is_none_is_refused(balance: BalanceServiceStub, ada: str, value: str) -> None:
+async def test_a_token_that_is_none_is_refused(balance: BalanceServiceAsyncStub, ada: str, value: str) -> None:
     request = messages.GetAccountRequest(name=f"programs/main/accounts/{ada}")
 
     refusal = await refusal_of(balance.GetAccount(request, metadata=(("authorization", value),), timeout=5))
@@ -51,7 +57,9 @@ async def test_a_token_that_is_none_is_refused(balance: BalanceServiceStub, ada:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID")
 
 
-async def test_a_token_of_other_keys_is_refused(balance: BalanceServiceStub, ada: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_token_of_other_keys_is_refused(
+    balance: BalanceServiceAsyncStub, ada: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     strangers = make_identities(tmp_path_factory.mktemp("strangers"))
     request = messages.GetAccountRequest(name=f"programs/main/accounts/{ada}")
 
@@ -59,7 +67,7 @@ async def test_a_token_of_other_keys_is_refused(balance: BalanceServiceStub, ada
 
 
 async def test_roles_that_are_not_bound_to_their_own_read_any_account(
-    balance: BalanceServiceStub, identities: Identities, ada: str
+    balance: BalanceServiceAsyncStub, identities: Identities, ada: str
 ) -> None:
     name = f"programs/main/accounts/{ada}"
     create = messages.CreateAccountRequest(parent="programs/main", account_id=ada, request_id=str(uuid4()))
@@ -73,7 +81,7 @@ async def test_roles_that_are_not_bound_to_their_own_read_any_account(
 
 
 async def test_anothers_resource_is_denied_whether_or_not_it_exists_and_before_the_rest_is_looked_at(
-    balance: BalanceServiceStub, identities: Identities, ada: str
+    balance: BalanceServiceAsyncStub, identities: Identities, ada: str
 ) -> None:
     wrong_in_every_way = messages.WithdrawPointsRequest(account="programs/main/accounts/nobody", amount=-1)
 
@@ -82,7 +90,7 @@ async def test_anothers_resource_is_denied_whether_or_not_it_exists_and_before_t
     assert refusal.reason == "ACCESS_DENIED"
 
 
-async def test_each_wrong_field_is_named(balance: BalanceServiceStub, identities: Identities, ada: str) -> None:
+async def test_each_wrong_field_is_named(balance: BalanceServiceAsyncStub, identities: Identities, ada: str) -> None:
     request = messages.WithdrawPointsRequest(account=f"programs/main/accounts/{ada}", amount=0, order_number="x", request_id="y")
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await balance.WithdrawPoints(request, metadata=identities.customer(ada), timeout=5)
@@ -96,7 +104,7 @@ async def test_each_wrong_field_is_named(balance: BalanceServiceStub, identities
 
 @pytest.mark.parametrize("name", ["", "x", "programs/main/accounts/", "programs//accounts/a", "programs/main/accounts/a/b", "\x00"])
 async def test_a_malformed_name_is_invalid_rather_than_denied(
-    balance: BalanceServiceStub, identities: Identities, ada: str, name: str
+    balance: BalanceServiceAsyncStub, identities: Identities, ada: str, name: str
 ) -> None:
     refusal = await refusal_of(balance.GetAccount(messages.GetAccountRequest(name=name), metadata=identities.customer("a"), timeout=5))
 
@@ -130,7 +138,7 @@ async def test_no_bytes_at_all_make_the_server_fail(
 
 
 async def test_a_message_of_more_than_a_mebibyte_is_refused_and_the_channel_stays_usable(
-    balance_server: ServedService, balance: BalanceServiceStub, identities: Identities, ada: str
+    balance_server: ServedService, balance: BalanceServiceAsyncStub, identities: Identities, ada: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await raw_call(balance_server, GET_ACCOUNT, b"\0" * (2 << 20), identities.service("orders"))
@@ -185,7 +193,7 @@ async def test_without_a_database_calls_are_unavailable_and_the_process_is_live_
 
 
 async def test_a_call_whose_deadline_passed_may_have_happened_and_tells_when_it_is_repeated(
-    balance: BalanceServiceStub, identities: Identities, ada: str
+    balance: BalanceServiceAsyncStub, identities: Identities, ada: str
 ) -> None:
     request = messages.CreditPointsRequest(account=f"programs/main/accounts/{ada}", amount=7, reference="18", request_id=str(uuid4()))
     calls = [balance.CreditPoints(request, metadata=identities.service("accrual"), timeout=delay / 10_000) for delay in range(1, 40, 3)]
@@ -197,7 +205,7 @@ async def test_a_call_whose_deadline_passed_may_have_happened_and_tells_when_it_
 
 
 async def test_logs_show_neither_tokens_nor_amounts(
-    balance: BalanceServiceStub, identities: Identities, ada: str, capsys: pytest.CaptureFixture[str]
+    balance: BalanceServiceAsyncStub, identities: Identities, ada: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metadata = identities.customer(ada)
     request = messages.WithdrawPointsRequest(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from galen.balance.v1 import balance_service_pb2
 from galen.options.v1 import policy_pb2
@@ -60,10 +62,10 @@ def test_a_policy_is_read_as_it_stands() -> None:
     ]
 
     assert (contract.public, contract.writes) == (False, True)
-    assert (contract.roles, contract.services) == ({"customer"}, {"orders"})
+    assert (contract.roles, contract.services) == (frozenset({"customer"}), frozenset({"orders"}))
 
 
-def owners(**fields: object) -> set[str]:
+def owners(**fields: Any) -> set[str]:
     contract = read_contracts([balance_service_pb2.DESCRIPTOR.services_by_name["BalanceService"]])[
         "/galen.balance.v1.BalanceService/GetOperation"
     ]

@@ -6,7 +6,7 @@ import grpc
 import psycopg
 import pytest
 from galen.balance.v1 import error_reason_pb2
-from google.rpc import code_pb2
+from google.rpc import code_pb2, status_pb2
 from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import errors as pg
@@ -21,7 +21,7 @@ from shared.postgres.errors import translate_postgres_error
 CATALOGUE = ErrorCatalogue([error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]])
 
 
-def received(status: object) -> grpc.aio.AioRpcError:
+def received(status: status_pb2.Status) -> grpc.aio.AioRpcError:
     """The error that a client would raise for a status."""
     packed = status.SerializeToString()
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_third_decimal_is_rounded_half_up(amount: str, hundredths: int) -> Non
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity", "1e1000000", "1e31", "1." + "0" * 100 + "1"])
 @pytest.mark.parametrize("convert", [hundredths_of, rounded_hundredths_of])
-def test_what_is_not_an_amount_is_refused_without_being_computed(amount: str, convert) -> None:
+def test_what_is_not_an_amount_is_refused_without_being_computed(amount: str, convert: Callable[[Decimal], int]) -> None:
     with pytest.raises(ValueError, match="amount"):
         convert(Decimal(amount))
 
