@@ -10,6 +10,7 @@ import grpc
 import pytest
 from galen.balance.v1 import balance_service_pb2 as messages
 from galen.balance.v1 import hold_pb2, operation_pb2
+from google.protobuf.duration_pb2 import Duration
 
 from services.balance.domain.model import Kind
 from shared.testing.errors import refusal_of
@@ -272,6 +273,9 @@ async def test_holds_that_do_not_exist_are_not_found(owner: Owner, new_owner: Ca
         {"ttl": timedelta(seconds=-1)},
         {"ttl": timedelta(milliseconds=999)},
         {"ttl": timedelta(days=366)},
+        {"ttl": Duration(seconds=5, nanos=-5)},
+        {"ttl": Duration(seconds=5, nanos=2_000_000_000)},
+        {"ttl": Duration(seconds=2**62)},
     ],
     ids=str,
 )

@@ -91,6 +91,9 @@ def reverse(request: messages.ReverseOperationRequest) -> Reverse:
 
 
 def _length(duration: Duration) -> timedelta:
+    """Returns a positive Duration. Raises InvalidRequest if it is none: its nanoseconds may not take back what its seconds promise."""
+    if not 0 <= duration.nanos < 1_000_000_000:
+        raise InvalidRequest("ttl: is not a duration", violations=[FieldViolation("ttl", "is not a duration")])
     return duration.ToTimedelta()
 
 
