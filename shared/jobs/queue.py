@@ -18,8 +18,9 @@ from typing import Any
 
 import psycopg
 import structlog
-from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate import App, BaseRetryStrategy, JobContext, PsycopgConnector, RetryDecision
 from procrastinate.jobs import Job
+from procrastinate.worker import Worker
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,6 +79,9 @@ class JobQueue:
         self._metrics = TaskMetrics(registry)
         self._parked = Gauge("jobs_parked", "Jobs that failed for good and wait for people.", registry=registry)
         self._oldest = Gauge("jobs_oldest_waiting_seconds", "Age of the oldest job that should have run by now.", registry=registry)
+        self._worker: Worker | None = None
+        self._running: set[int] = set()
+        self._seen_idle: set[tuple[int, int]] = set()
         self._app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=CONNECTIONS_MAX))
 
     def register(self, name: str, step: Step, *, attempts_max: int | None) -> None:
@@ -117,7 +121,8 @@ class JobQueue:
                 await rescuing
 
     async def _run_worker(self) -> None:
-        await self._app.run_worker_async(
+        self._worker = Worker(
+            self._app,
             queues=[self._name],
             name=self._name,
             concurrency=self._concurrency,
@@ -128,7 +133,17 @@ class JobQueue:
             install_signal_handlers=False,
             update_heartbeat_interval=self._dead_after_s / HEARTBEATS,
             stalled_worker_timeout=self._dead_after_s,
+            worker_middleware=[self._tracked],
         )
+        await self._worker.run()  # type: ignore[no-untyped-call]
+
+    async def _tracked(self, run: Callable[[], Awaitable[Any]], context: JobContext, _worker: Worker) -> Any:
+        assert context.job.id is not None
+        self._running.add(context.job.id)
+        try:
+            return await run()
+        finally:
+            self._running.discard(context.job.id)
 
     def _observed(self, name: str, step: Step) -> Step:
         async def run(**arguments: Any) -> None:
@@ -152,6 +167,7 @@ class JobQueue:
         while True:
             try:
                 await self._retry_stalled()
+                await self._retry_lost()
                 await self._measure()
             except Exception as error:  # noqa: BLE001  the database may be away; the next round tries again
                 log.warning("stalled jobs could not be looked for", error=repr(error))
@@ -163,6 +179,24 @@ class JobQueue:
         for job in await manager.get_stalled_jobs(queue=self._name, seconds_since_heartbeat=self._dead_after_s):
             log.warning("a worker died in a job, taking it up", job=job.task_name, job_id=job.id)
             await manager.retry_job(job)
+
+    async def _retry_lost(self) -> None:
+        """Takes up jobs that this worker holds and does not run: the database went away when one was fetched, or when its end was noted.
+
+        The worker lives on, so nobody else would take them up. Seen twice, since a job that is about to begin or has just ended is one.
+        """
+        if self._worker is None or self._worker.worker_id is None:
+            return
+        held = await self._app.connector.execute_query_all_async(
+            "select id, attempts from procrastinate_jobs where queue_name = %(queue)s and status = 'doing' and worker_id = %(worker)s",
+            queue=self._name,
+            worker=self._worker.worker_id,
+        )
+        idle = {(row["id"], row["attempts"]) for row in held if row["id"] not in self._running}
+        for job_id, _ in idle & self._seen_idle:
+            log.warning("a job was lost between worker and database, taking it up", job_id=job_id)
+            await self._app.job_manager.retry_job_by_id_async(job_id=job_id, retry_at=datetime.now(UTC))
+        self._seen_idle = idle
 
     async def _measure(self) -> None:
         row = await self._app.connector.execute_query_one_async(
