@@ -11,8 +11,9 @@ import structlog
 import uvloop
 
 from shared.grpc.health import CHECK_EVERY_S, CHECK_LIMIT_S
-from shared.grpc.runtime import ServiceParts, stop_on_signals
+from shared.grpc.runtime import STOP_GRACE_S, ServiceParts, stop_on_signals
 from shared.observability.probes import ProbeServer
+from shared.tasks import end_tasks, going_on
 
 log = structlog.get_logger()
 
@@ -47,16 +48,8 @@ async def working(parts: ServiceParts) -> AsyncIterator[list[asyncio.Task[None]]
         try:
             yield tasks
         finally:
-            await _end(tasks)
+            await end_tasks(tasks, patience_s=STOP_GRACE_S)
             log.info("worker stopped")
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for failed in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(failed, Exception):
-            log.error("background work failed", error=repr(failed))
 
 
 class _Readiness:
@@ -68,7 +61,7 @@ class _Readiness:
 
     async def watch(self) -> None:
         """Runs until cancelled."""
-        while True:
+        while going_on():
             self.ready = await self._is_well()
             await asyncio.sleep(CHECK_EVERY_S)
 

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from grpc_health.v1 import health, health_pb2
 
+from shared.tasks import going_on
+
 log = structlog.get_logger()
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -39,7 +41,7 @@ class Health:
         """Runs until cancelled."""
         await self._servicer.set(LIVENESS, SERVING)
         failures = FAILURES_BEFORE_UNREADY
-        while True:
+        while going_on():
             failures = 0 if await self._is_well() else failures + 1
             await self._set(failures < FAILURES_BEFORE_UNREADY)
             await asyncio.sleep(CHECK_EVERY_S)

@@ -7,7 +7,6 @@ Drain: not ready -> wait, so that callers notice -> stop accepting, let calls en
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -30,6 +29,7 @@ from shared.grpc.interceptor import ContractInterceptor, Translate
 from shared.grpc.server import AddServicer, make_server
 from shared.observability.metrics import RpcMetrics
 from shared.observability.probes import ProbeServer
+from shared.tasks import end_tasks
 
 log = structlog.get_logger()
 
@@ -144,16 +144,5 @@ async def _drain(parts: ServiceParts, service: RunningService) -> None:
     service.interceptor.end_streams()
     await service.server.stop(STOP_GRACE_S)
     idle = await service.in_flight.wait_idle(STOP_GRACE_S)
-    for task in service.tasks:
-        task.cancel()
-    for task in service.tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await _ended(task)
+    await end_tasks(service.tasks, patience_s=STOP_GRACE_S)
     log.info("drained", all_calls_ended=idle, in_flight=service.in_flight.count)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    try:
-        await task
-    except Exception as error:  # noqa: BLE001  one part's failure must not keep the others from being closed
-        log.error("background work failed", error=repr(error))

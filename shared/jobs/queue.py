@@ -8,7 +8,6 @@ listen to that one only, and nothing is ever aborted by id.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.observability.metrics import TaskMetrics
 from shared.observability.tracing import start_span
+from shared.tasks import end_tasks, going_on
 
 log = structlog.get_logger()
 
@@ -109,16 +109,14 @@ class JobQueue:
         """Runs jobs until cancelled; jobs that are running then are ended first. Outlives failures of the database."""
         rescuing = asyncio.create_task(self._rescue())
         try:
-            while True:
+            while going_on():
                 try:
                     await self._run_worker()
                 except Exception as error:  # noqa: BLE001  whatever stopped the worker, jobs must go on
                     log.warning("job worker stopped, starting again", error=repr(error))
                 await asyncio.sleep(RESTART_AFTER_S)
         finally:
-            rescuing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await rescuing
+            await end_tasks([rescuing], patience_s=RESTART_AFTER_S)
 
     async def _run_worker(self) -> None:
         self._worker = Worker(
@@ -135,7 +133,14 @@ class JobQueue:
             stalled_worker_timeout=self._dead_after_s,
             worker_middleware=[self._tracked],
         )
-        await self._worker.run()  # type: ignore[no-untyped-call]
+        running = asyncio.create_task(self._worker.run())  # type: ignore[no-untyped-call]
+        try:
+            await asyncio.sleep(0)  # it forgets being stopped before its first step
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._worker.stop()  # type: ignore[no-untyped-call]
+            await running
+            raise
 
     async def _tracked(self, run: Callable[[], Awaitable[Any]], context: JobContext, _worker: Worker) -> Any:
         assert context.job.id is not None
@@ -164,7 +169,7 @@ class JobQueue:
 
     async def _rescue(self) -> None:
         """Takes up the jobs of dead workers, and measures what waits."""
-        while True:
+        while going_on():
             try:
                 await self._retry_stalled()
                 await self._retry_lost()

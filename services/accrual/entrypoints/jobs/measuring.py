@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from services.accrual.application.ports import Observer, PollQueue, ProviderRecord
+from shared.tasks import going_on
 
 log = structlog.get_logger()
 
@@ -21,7 +22,7 @@ class Measuring:
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        while True:
+        while going_on():
             try:
                 self._observer.provider_seen(*await self._record.read())
                 self._observer.backlog_seen(await self._queue.backlog())

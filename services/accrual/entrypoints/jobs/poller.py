@@ -15,6 +15,7 @@ import structlog
 from services.accrual.application.poll_claim import PollClaim
 from services.accrual.application.ports import Lease, Observer, PollQueue, ProviderRecord
 from services.accrual.domain.provider import Breaker
+from shared.tasks import going_on
 
 log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ class Poller:
     async def run(self) -> None:
         """Runs until cancelled, then lets the polls that are under way end. Outlives failures of the database."""
         try:
-            while True:
+            while going_on():
                 try:
                     await self._round()
                 except Exception as error:  # noqa: BLE001  whatever went wrong in a round, claims must go on
@@ -104,4 +105,5 @@ class Poller:
 
     async def _idle(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._new_claims.wait(), self._rules.idle_s)
+            async with asyncio.timeout(self._rules.idle_s):
+                await self._new_claims.wait()
