@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from services.accrual.container import AccrualContainer, service_parts
 from services.accrual.migrations.schema import schema
 from services.accrual.settings import AccrualSettings
 from shared.postgres.migrations import migrate
-from shared.testing.databases import fresh_database, make_role
+from shared.testing.databases import make_role
 from shared.testing.identities import Identities
 from shared.testing.servers import ServedService, served
 from tests.accrual.world import Customer, Owner, World, fresh_number
@@ -35,20 +34,21 @@ def service_token_file(identities: Identities, tmp_path_factory: pytest.TempPath
     return path
 
 
-@pytest.fixture
-async def accrual_database(postgres_server_uri: str) -> AsyncIterator[tuple[str, str]]:
-    """A database of the test's own, since what is due there is anybody's work; its URI and the service's role."""
-    with fresh_database(postgres_server_uri) as uri:
-        role = make_role(uri, "accrual_app")
-        migrate(schema, uri, role=role)
-        yield uri, role
-        await asyncio.sleep(0.01)  # the loop lets go of connects that were cancelled
+@pytest.fixture(scope="session")
+def accrual_role(database_uri: str) -> str:
+    """The role of the service, with the privileges that `migrate` gives; the schema is made with it."""
+    role = make_role(database_uri, "accrual_app")
+    migrate(schema, database_uri, role=role)
+    return role
 
 
 @pytest.fixture
-async def owner(accrual_database: tuple[str, str]) -> AsyncIterator[Owner]:
-    async with await psycopg.AsyncConnection.connect(accrual_database[0], autocommit=True, options="-c search_path=accrual") as connection:
-        yield Owner(connection)
+async def owner(database_uri: str, accrual_role: str) -> AsyncIterator[Owner]:
+    """Empty tables: what is due there would be anybody's work."""
+    async with await psycopg.AsyncConnection.connect(database_uri, autocommit=True, options="-c search_path=accrual") as connection:
+        owner = Owner(connection)
+        await owner.reset()
+        yield owner
 
 
 @pytest.fixture
@@ -59,17 +59,18 @@ async def simulator() -> AsyncIterator[SimulatorHandle]:
 
 @pytest.fixture
 def accrual_settings(
-    accrual_database: tuple[str, str],
+    owner: Owner,
+    database_uri: str,
+    accrual_role: str,
     simulator: SimulatorHandle,
     balance_server: ServedService,
     identities: Identities,
     service_token_file: Path,
 ) -> AccrualSettings:
     """Quick ones: polls follow each other fast, and the dead are buried soon."""
-    uri, role = accrual_database
     return AccrualSettings(
-        database_uri=uri,
-        database_role=role,
+        database_uri=database_uri,
+        database_role=accrual_role,
         jwks_file=identities.jwks_file,
         page_token_key_file=identities.page_token_key_file,
         service_token_file=service_token_file,

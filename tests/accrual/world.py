@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import psycopg
+from aiohttp import web
 from galen.accrual.v1 import accrual_service_pb2 as messages
 from galen.accrual.v1 import claim_pb2
 from galen.balance.v1 import balance_service_pb2, operation_pb2
@@ -105,6 +107,14 @@ class Owner:
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
 
+    async def reset(self) -> None:
+        """As if nothing had ever happened."""
+        await self.execute("truncate claim, procrastinate_jobs, procrastinate_workers, procrastinate_events, procrastinate_periodic_defers")
+        await self.execute(
+            "update provider set breaker = 1, blocked_until = null, retry_at = null, probe_id = null, generation = 0,"
+            " consecutive_failures = 0, openings = 0, last_success_at = null, last_failure = ''"
+        )
+
     async def execute(self, statement: str, *parameters: Any) -> list[Any]:
         cursor = await self._connection.execute(statement.encode(), parameters)
         return await cursor.fetchall() if cursor.description else []
@@ -123,3 +133,22 @@ async def eventually(look: Callable[[], Awaitable[Any]], *, within_s: float = 10
             return found
         assert time.monotonic() < deadline, "it did not come about in time"
         await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def provider_that_answers(response: web.Response) -> AsyncIterator[str]:
+    """A provider of our own, for what the simulator can't say."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=response.status, body=response.body, headers=response.headers)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{site.port}"
+    finally:
+        await runner.cleanup()
