@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -18,9 +19,13 @@ _LONG_TABLES = {"operation", "lot"}
 async def plan(
     uri: str, statement: str, parameters: Mapping[str, tuple[str, Any]], mode: str, settings: str = "select 1"
 ) -> dict[str, Any]:
-    """Runs a statement, whose parameters have names, types and values, as the server would after some repeats; returns what was done."""
+    """Runs a statement as the server would after some repeats; returns what was done.
+
+    Its parameters, by name or in order, have types and values.
+    """
     names = list(parameters)
-    numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement)
+    places = count(1)
+    numbered = re.sub(r"%\((\w+)\)s|%s", lambda found: f"${names.index(found[1]) + 1 if found[1] else next(places)}", statement)
     types = ", ".join(kind for kind, _ in parameters.values())
     values = sql.SQL(", ").join(sql.Literal(value) for _, value in parameters.values())
     async with await psycopg.AsyncConnection.connect(uri) as connection:

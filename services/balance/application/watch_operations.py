@@ -61,10 +61,10 @@ class WatchOperations:
         Raises Unavailable, or what the database raises, if it can't be read; the watch may then go on after the last number.
         """
         clock = asyncio.get_running_loop().time
-        ends_at, beat_at, hurry = clock() + self._limit_s, clock(), True
+        ends_at, beat_at, hurry = clock() + self._limit_s, clock() + self._heartbeat_s, True
         place = Place(scope, after)
-        if after is None:
-            beat_at += self._heartbeat_s
+        if after is not None:
+            yield Told(None, after)
         while clock() < ends_at:
             heard = await self._hear(place, min(beat_at, ends_at) - clock(), hurry)
             hurry = heard is not None and heard.more

@@ -33,7 +33,7 @@ class Statement:
         self._stub = stub
         self._staff = identities.customer("staff-1", roles=("staff",))
 
-    async def page(self, name: AccountName, **fields: Any) -> messages.ListOperationsResponse:
+    async def page(self, name: AccountName, **fields: Any) -> Any:
         return await self._stub.ListOperations(messages.ListOperationsRequest(parent=str(name), **fields), metadata=self._staff, timeout=20)
 
     async def pages(self, name: AccountName, **fields: Any) -> list[list[operation_pb2.Operation]]:

@@ -1,0 +1,68 @@
+"""Someone who watches operations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from galen.balance.v1 import balance_service_pb2 as messages
+from galen.balance.v1 import operation_pb2
+
+from shared.testing.identities import Metadata
+
+EVERY_ACCOUNT = "programs/main/accounts/-"
+PATIENCE_S = 20.0
+
+
+class Watcher:
+    """What one stream has told so far; `token` is the last resume token."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self.operations: list[operation_pb2.Operation] = []
+        self.tokens: list[str] = []
+        self.heartbeats = 0
+
+    @property
+    def token(self) -> str:
+        return self.tokens[-1]
+
+    @property
+    def names(self) -> list[str]:
+        return [operation.name for operation in self.operations]
+
+    async def hear(self, enough: Callable[[Watcher], bool], limit_s: float = PATIENCE_S) -> None:
+        """Reads until `enough` is true. Raises TimeoutError, and what the call fails with."""
+        async with asyncio.timeout(limit_s):
+            while not enough(self):
+                message = await self._call.read()
+                assert isinstance(message, messages.WatchOperationsResponse), "the stream ended"
+                self.tokens.append(message.resume_token)
+                if message.HasField("operation"):
+                    self.operations.append(message.operation)
+                else:
+                    self.heartbeats += 1
+
+    async def hear_operations(self, count: int) -> None:
+        """Reads until so many operations were told."""
+        await self.hear(lambda watcher: len(watcher.operations) >= count)
+
+    async def hear_heartbeats(self, count: int) -> None:
+        """Reads until so many more heartbeats were heard."""
+        wanted = self.heartbeats + count
+        await self.hear(lambda watcher: watcher.heartbeats >= wanted)
+
+
+@asynccontextmanager
+async def watching(stub: Any, caller: Metadata, parent: str, token: str = "", *, begun: bool = True) -> AsyncIterator[Watcher]:
+    """Watches inside the block, which begins when the stream has said from where it tells."""
+    call = stub.WatchOperations(messages.WatchOperationsRequest(parent=parent, resume_token=token), metadata=caller)
+    watcher = Watcher(call)
+    try:
+        if begun:
+            await watcher.hear(lambda watcher: any(watcher.tokens))
+        yield watcher
+    finally:
+        call.cancel()
