@@ -35,16 +35,21 @@ demo: $(READY) ## Walk through the loyalty loop on the running stack, or on one 
 
 .PHONY: test test-unit test-integration test-e2e
 test: $(READY) ## Run all tests (ARGS="-k lots" narrows any of these)
-	$(PYTEST) -n $(WORKERS) $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(ARGS)
 
 test-unit: $(READY) ## Run the tests of rules and parts
 	$(PYTEST) tests/*/unit tests/architecture $(ARGS)
 
 test-integration: $(READY) ## Run the tests on real servers and a real PostgreSQL
-	$(PYTEST) -n $(WORKERS) tests/*/integration tests/contract tests/stack tests/accrual_sim $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup tests/*/integration tests/contract tests/stack tests/accrual_sim $(ARGS)
 
 test-e2e: $(READY) ## Run the tests on the whole stack, as processes
 	$(PYTEST) tests/e2e $(ARGS)
+
+.PHONY: bench
+bench: $(READY) ## Measure the ledger and the stack's memory; writes docs/benchmarks.md (takes a quarter of an hour)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.benchmarks.memory
 
 .PHONY: proto
 proto: $(READY) ## Generate the Python code of the contracts and docs/errors.md

@@ -35,8 +35,10 @@ class OwnershipRule:
         return {self._owner(name) for name in names if name}
 
     def _owner(self, name: str) -> str:
-        _, found, rest = f"/{name}".partition(f"/{self.collection}/")
-        return rest.partition("/")[0] if found else ""
+        _, *segments = f"/{name}".split("/")
+        # Names go collection, id, collection, id: an id may be called like a collection.
+        owned = dict(zip(segments[::2], segments[1::2], strict=False))
+        return owned.get(self.collection, "")
 
 
 @dataclass(frozen=True, slots=True)

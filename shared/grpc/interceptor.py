@@ -188,8 +188,8 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         return request
 
     async def _authenticate(self, contract: MethodContract, context: Context) -> Principal:
-        token = _bearer_token(context)
-        if token is None or contract.public:
+        token = None if contract.public else _bearer_token(context)
+        if token is None:
             return ANONYMOUS
         principal = self._verifier.recall(token) or await self._verifier.verify(token)
         current_principal.set(principal)

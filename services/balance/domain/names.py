@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
 _NAMESPACE = UUID("6f1c2b0e-7d57-5a53-9f5e-3f0a3a0f6a11")
@@ -14,6 +14,11 @@ class AccountName:
 
     program: str
     account_id: str
+    # The account's key in every table: a UUIDv5 of its name, so that nobody has to look it up.
+    key: UUID = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", uuid5(_NAMESPACE, str(self)))
 
     @classmethod
     def parse(cls, name: str) -> AccountName:
@@ -28,11 +33,6 @@ class AccountName:
     def is_every(self) -> bool:
         """Whether it stands for all accounts of its programme: where reads allow it, `-` does."""
         return self.account_id == "-"
-
-    @property
-    def key(self) -> UUID:
-        """The account's key in every table: a UUIDv5 of its name, so that nobody has to look it up."""
-        return uuid5(_NAMESPACE, str(self))
 
 
 def operation_name(account: AccountName, version: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from services.balance.domain.journal import Loaded
 from services.balance.domain.model import Account, Book, Hold, HoldState, Kind, Lot, LotUses, Operation, Refusal
@@ -155,6 +156,16 @@ def _use_arrays(uses: LotUses) -> tuple[str, str]:
     return f"{{{ids}}}", f"{{{amounts}}}"
 
 
-def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Turns rows into the arrays that `unnest` takes, one a column."""
-    return [list(column) for column in zip(*rows, strict=True)]
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any] | str]:
+    """Turns rows into the arrays that `unnest` takes, one a column.
+
+    Numbers and keys go as array literals, which cost a fraction of what the driver spends on each element, and make one prepared
+    statement of what would be several: the driver chooses the type of a number by its size.
+    """
+    return [_array(column) for column in zip(*rows, strict=True)]
+
+
+def _array(column: Sequence[Any]) -> list[Any] | str:
+    if isinstance(column[0], int | UUID):
+        return "{" + ",".join(["null" if value is None else str(value) for value in column]) + "}"
+    return list(column)
