@@ -71,11 +71,12 @@ class Place:
     """A place in the stream of operations of one account, or of every account of a programme: after the operation of this number.
 
     An account's operations are numbered by their versions, those of all accounts by their place in the stream of all. None is the end of
-    the stream at the time when it is read.
+    the stream at the time when it is read. A number found like this `is_beginning`: up to it, something may still be being recorded.
     """
 
     scope: AccountName
     after: int | None
+    is_beginning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,10 @@ class OperationStream(Protocol):
     """All operations in an order that never changes: an operation comes after those that an account had before it."""
 
     async def read(self, places: Collection[Place]) -> Mapping[Place, Heard]:
-        """Returns what follows each place, a bounded part of it; places of which nothing can be told yet are left out."""
+        """Returns what follows each place, a bounded part of it; places of which nothing can be told yet are left out.
+
+        Of None and of a beginning only the number to go on after is told: of a beginning once nothing is being recorded up to it any more.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -55,8 +55,10 @@ class WatchOperations:
         self._hurry = asyncio.Event()
 
     async def watch(self, scope: AccountName, after: int | None) -> AsyncGenerator[Told, None]:
-        """Yields the operations of an account, or of every account of a programme, that follow the number `after`, or, if that is None, the
-        end of what is recorded when the watch begins; the first thing told is where it begins. Ends after `limit_s`.
+        """Yields the operations of an account, or of every account of a programme, that follow the number `after`.
+
+        None means from now on: nothing that was recorded before the call, all that is recorded after the first number was told, which is
+        where the watch begins. Ends after `limit_s`.
 
         Raises Unavailable, or what the database raises, if it can't be read; the watch may then go on after the last number.
         """
@@ -67,17 +69,17 @@ class WatchOperations:
             yield Told(None, after)
         while clock() < ends_at:
             heard = await self._hear(place, min(beat_at, ends_at) - clock(), hurry)
-            hurry = heard is not None and heard.more
+            hurry = heard is not None and (heard.more or place.after is None)
             if heard is not None:
                 for number, operation in heard.operations:
                     yield Told(operation, number)
                 if heard.operations:
                     beat_at = clock() + self._heartbeat_s
-                elif place.after is None:
+                elif place.is_beginning:
                     beat_at = clock()
-                place = replace(place, after=heard.after)
+                place = Place(scope, heard.after, is_beginning=place.after is None)
             if clock() >= beat_at:
-                yield Told(None, place.after)
+                yield Told(None, None if place.is_beginning else place.after)
                 beat_at = clock() + self._heartbeat_s
 
     async def _hear(self, place: Place, limit_s: float, hurry: bool) -> Heard | None:
@@ -125,8 +127,12 @@ class WatchOperations:
         for waiting in served:
             heard = found.get(waiting.place)
             waiting.in_a_hurry = False
-            if heard is not None and (heard.operations or heard.after != waiting.place.after) and not waiting.heard.done():
+            if heard is not None and _is_news(waiting.place, heard) and not waiting.heard.done():
                 waiting.heard.set_result(heard)
+
+
+def _is_news(place: Place, heard: Heard) -> bool:
+    return place.is_beginning or heard.after != place.after
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

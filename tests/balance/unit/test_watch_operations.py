@@ -39,11 +39,11 @@ class FakeStream:
         await asyncio.sleep(0)
         if self.failing:
             raise self.failing
-        return {place: self._heard(place) for place in places} if self.known else {}
+        return {place: self._heard(place) for place in places if self.known or not place.is_beginning}
 
     def _heard(self, place: Place) -> Heard:
-        if place.after is None:
-            return Heard((), len(self._operations), False)
+        if place.after is None or place.is_beginning:
+            return Heard((), len(self._operations) if place.after is None else place.after, False)
         told = [(operation.version, operation) for operation in self._operations[place.after : place.after + self._part]]
         return Heard(told, place.after + len(told), len(told) == self._part)
 

@@ -108,21 +108,30 @@ class PostgresStream:
         return heard
 
     async def _of_all(self, connection: Connection, places: Sequence[Place]) -> Mapping[Place, Heard]:
+        heard: dict[Place, Heard] = {}
         complete = await self._horizon.find(connection) if places else None
-        if complete is None:
-            return {}
-        # Nobody is sent further than the last operation that is committed: what lies beyond may be given again after a crash.
-        (end,) = await _one(connection, LAST_RECORDED, [complete])
-        heard = {}
-        for after in {place.after for place in places}:
-            part = Heard((), end, False) if after is None else await _part(connection, after, end)
-            heard.update({place: _of_program(part, place.scope.program) for place in places if place.after == after})
+        for after, is_beginning in {(place.after, place.is_beginning) for place in places}:
+            part = await _part(connection, after, is_beginning, complete)
+            if part is not None:
+                alike = [place for place in places if (place.after, place.is_beginning) == (after, is_beginning)]
+                heard.update({place: _of_program(part, place.scope.program) for place in alike})
         return heard
 
 
-async def _part(connection: Connection, after: int, end: int) -> Heard:
-    """Returns the next operations of whatever programme."""
-    if after >= end:
+async def _part(connection: Connection, after: int | None, is_beginning: bool, complete: int | None) -> Heard | None:
+    """Returns the next operations of whatever programme.
+
+    Nobody is sent further than to an operation that is committed: what lies beyond the last one may be given again after a crash.
+    """
+    if after is None:
+        (given,) = await _one(connection, LAST_GIVEN)
+        return Heard((), given, False)
+    if complete is None or (is_beginning and complete < after):
+        return None
+    (end,) = await _one(connection, LAST_RECORDED, [after if is_beginning else complete])
+    if is_beginning:
+        return Heard((), end, False)
+    if end <= after:
         return Heard((), after, False)
     rows = await (await connection.execute(OF_ALL, [after, end, STREAM_BATCH])).fetchall()
     operations = [(row[3], operation_of(AccountName(row[0], row[1]), row[4:])) for row in rows]
@@ -157,11 +166,13 @@ async def _histories(connection: Connection, places: Sequence[Place]) -> dict[Pl
     asked = columns([(place.scope.key, place.after) for place in places])
     for key, after, *row in await (await connection.execute(OF_ACCOUNTS, [*asked, ACCOUNT_BATCH])).fetchall():
         found.setdefault((key, after), []).append((row[0], operation_of(names[key], row)))
-    return {place: _heard(place.after or 0, found.get((place.scope.key, place.after or 0), ())) for place in places}
+    return {place: _heard(place, found.get((place.scope.key, place.after or 0), ())) for place in places}
 
 
-def _heard(after: int, operations: Sequence[tuple[int, Operation]]) -> Heard:
-    return Heard(operations, operations[-1][0] if operations else after, len(operations) == ACCOUNT_BATCH)
+def _heard(place: Place, operations: Sequence[tuple[int, Operation]]) -> Heard:
+    if place.is_beginning or not operations:
+        return Heard((), place.after or 0, False)
+    return Heard(operations, operations[-1][0], len(operations) == ACCOUNT_BATCH)
 
 
 async def _one(connection: Connection, statement: str, parameters: Iterable[Any] = ()) -> Sequence[Any]:
