@@ -32,6 +32,7 @@ def balance_settings(database_uri: str, balance_role: str, identities: Identitie
         database_role=balance_role,
         jwks_file=identities.jwks_file,
         page_token_key_file=identities.page_token_key_file,
+        audit_every_s=0,  # tests tamper with what they share
     )
 
 
