@@ -14,7 +14,14 @@ from typing import TypeVar
 
 import structlog
 
-from services.accrual.application.ports import Observer, ProviderFailed, ProviderRecord, ProviderSilenced, ProviderThrottled
+from services.accrual.application.ports import (
+    Observer,
+    ProviderFailed,
+    ProviderRecord,
+    ProviderRefused,
+    ProviderSilenced,
+    ProviderThrottled,
+)
 from services.accrual.domain.provider import BreakerRules, Permit, Provider, after_failure, after_success, after_throttle
 
 log = structlog.get_logger()
@@ -31,8 +38,11 @@ class Gate:
         self._observer = observer
         self._slots = asyncio.Semaphore(slots)
 
-    async def through(self, operation: str, send: Callable[[], Awaitable[T]]) -> T:
-        """Sends one request and returns its answer. Raises ProviderSilenced, ProviderThrottled, ProviderFailed."""
+    async def through(self, operation: str, send: Callable[[], Awaitable[T]], kind: Callable[[T], str]) -> T:
+        """Sends one request and returns its answer, which `kind` gives a word for metrics.
+
+        Raises ProviderSilenced, ProviderThrottled, ProviderFailed.
+        """
         async with self._slots:
             permit = await self._record.take_permit()
             if not isinstance(permit, Permit):
@@ -43,12 +53,18 @@ class Gate:
             except ProviderThrottled as throttled:
                 await self._throttled(operation, permit, throttled.wait_s, began)
                 raise
+            except ProviderRefused as refused:
+                await self._well(operation, permit, refused.kind, began)
+                raise
             except ProviderFailed as failed:
                 await self._failed(operation, permit, failed, began)
                 raise
-            self._observer.answered(operation, "answered", time.perf_counter() - began)
-            await self._change(lambda provider, now: after_success(provider, permit, now))
+            await self._well(operation, permit, kind(answer), began)
             return answer
+
+    async def _well(self, operation: str, permit: Permit, kind: str, began: float) -> None:
+        self._observer.answered(operation, kind, time.perf_counter() - began)
+        await self._change(lambda provider, now: after_success(provider, permit, now))
 
     async def _throttled(self, operation: str, permit: Permit, wait_s: float, began: float) -> None:
         self._observer.answered(operation, "throttled", time.perf_counter() - began)

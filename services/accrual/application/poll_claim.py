@@ -45,7 +45,7 @@ class PollClaim:
         parts.faults.reach(LEASED)
         began = time.perf_counter()
         try:
-            answer = await parts.gate.through("ask", lambda: parts.system.ask(lease.number))
+            answer = await parts.gate.through("ask", lambda: parts.system.ask(lease.number), _kind)
         except ProviderSilenced:
             await parts.queue.give_back(lease)  # nothing was sent, so there is nothing to tell
             return
@@ -64,16 +64,20 @@ class PollClaim:
         if answer.is_final:
             kept = await self._parts.queue.conclude(lease, answer)
             self._parts.faults.reach(CONCLUDED)
-            _report(lease, answer.state.name, began, lease_kept=kept, accrual=answer.accrual)
+            _report(lease, _kind(answer), began, lease_kept=kept, accrual=answer.accrual)
             return
         delay_s, kept = await self._postpone(lease, seen_state(lease.state, answer))
-        _report(lease, "NOT_REGISTERED" if answer.state is State.NEW else answer.state.name, began, next_in_s=delay_s, lease_kept=kept)
+        _report(lease, _kind(answer), began, next_in_s=delay_s, lease_kept=kept)
 
     async def _postpone(self, lease: Lease, state: State) -> tuple[float, bool]:
         """A claim that has moved is asked about as often as a new one again."""
         attempts = 1 if state is not lease.state else lease.attempts + 1
         delay_s = self._parts.back_off.delay_s(attempts, self._parts.chance())
         return round(delay_s, 3), await self._parts.queue.postpone(lease, state, attempts, delay_s)
+
+
+def _kind(answer: Answer) -> str:
+    return "NOT_REGISTERED" if answer.state is State.NEW else answer.state.name
 
 
 def _report(lease: Lease, outcome: str, began: float, *, error: str | None = None, **fields: object) -> None:

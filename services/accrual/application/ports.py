@@ -21,6 +21,13 @@ class ProviderFailed(Exception):
         self.kind = kind
 
 
+class ProviderRefused(ProviderFailed):
+    """The provider refuses this one request. It says nothing of how the provider is: others may go on."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("refused", f"status {status}")
+
+
 class ProviderThrottled(Exception):
     """The provider asks for silence, in seconds."""
 
@@ -52,7 +59,7 @@ class AccrualSystem(Protocol):
         """Returns what it says of an order. Raises ProviderThrottled, ProviderFailed."""
 
     async def register(self, number: str, goods: Sequence[Good]) -> int:
-        """Tells it of a purchase; returns the status it answered: 202, 409 if it knew it, another 4xx if it refuses it.
+        """Tells it of a purchase; returns the status it answered: 202, 409 if it knew it, another if it refuses it.
 
         Raises ProviderThrottled, ProviderFailed.
         """

@@ -59,7 +59,7 @@ class RegisterPurchase:
 
     async def _register(self, number: str, goods: Sequence[Good]) -> None:
         try:
-            status = await self._gate.through("register", lambda: self._system.register(number, goods))
+            status = await self._gate.through("register", lambda: self._system.register(number, goods), str)
         except (ProviderSilenced, ProviderThrottled) as error:
             raise Unavailable("the outside accrual system is not asked now", retry_after_s=error.wait_s) from error
         except ProviderFailed as error:

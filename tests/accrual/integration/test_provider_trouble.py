@@ -140,7 +140,7 @@ async def has_failed(world: World) -> bool:
     ("response", "failure"),
     [
         (web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}), "nonsense: status 302"),
-        (web.Response(status=404), "nonsense: status 404"),
+        (web.Response(status=401), "nonsense: status 401"),
         (web.Response(status=503), "server_error: status 503"),
         (web.Response(text="<html>", content_type="text/html"), "nonsense: the content type is 'text/html'"),
         (

@@ -10,7 +10,7 @@ import pytest
 
 from services.accrual.application.gate import Gate
 from services.accrual.application.poll_claim import PollClaim, PollParts
-from services.accrual.application.ports import ProviderFailed, ProviderSilenced, ProviderThrottled
+from services.accrual.application.ports import ProviderFailed, ProviderRefused, ProviderSilenced, ProviderThrottled
 from services.accrual.domain.backoff import BackOff
 from services.accrual.domain.claims import NOT_REGISTERED, UNDER_WAY, Answer, State
 from services.accrual.domain.provider import Breaker, BreakerRules, Permit, Provider
@@ -44,7 +44,7 @@ async def test_a_final_answer_is_stored(answer: Answer) -> None:
     await bench.poll(lease())
 
     assert (bench.queue.concluded, bench.queue.postponed, bench.system.asked) == ([answer], [], ["18"])
-    assert (bench.record.provider.last_success_at, bench.observer.kinds) == (NOW, ["answered"])
+    assert (bench.record.provider.last_success_at, bench.observer.kinds) == (NOW, [answer.state.name])
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_the_gate_limits_how_many_requests_are_under_way() -> None:
         await asyncio.sleep(0.001)
         running -= 1
 
-    await asyncio.gather(*(gate.through("ask", send) for _ in range(20)))
+    await asyncio.gather(*(gate.through("ask", send, str) for _ in range(20)))
 
     assert most == 3
 
@@ -121,7 +121,9 @@ async def test_the_gate_asks_for_leave_right_before_it_sends() -> None:
     async def send_second() -> None:
         sent.append("second")
 
-    first, second = await asyncio.gather(gate.through("ask", send_first), gate.through("ask", send_second), return_exceptions=True)
+    first, second = await asyncio.gather(
+        gate.through("ask", send_first, str), gate.through("ask", send_second, str), return_exceptions=True
+    )
 
     assert isinstance(first, ProviderThrottled)
     assert isinstance(second, ProviderSilenced)
@@ -227,3 +229,13 @@ class TestPoller:
         await self.run_for(self.poller(bench), 0.1)
 
         assert len(bench.queue.concluded) == 1
+
+
+async def test_a_request_that_the_provider_refuses_is_a_failed_poll_and_says_nothing_of_how_the_provider_is() -> None:
+    bench = Bench(ProviderRefused(422))
+
+    for _ in range(20):
+        await bench.poll(lease())
+
+    assert len(bench.queue.postponed) == 20
+    assert (bench.record.provider.consecutive_failures, set(bench.observer.kinds)) == (0, {"refused"})

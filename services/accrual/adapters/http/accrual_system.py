@@ -13,7 +13,7 @@ import aiohttp
 
 from services.accrual.adapters.http.answers import nonsense, read_answer
 from services.accrual.adapters.http.retry_after import silence_s
-from services.accrual.application.ports import Good, ProviderFailed, ProviderThrottled
+from services.accrual.application.ports import Good, ProviderFailed, ProviderRefused, ProviderThrottled
 from services.accrual.domain.claims import NOT_REGISTERED, Answer
 from shared.clock import Clock
 from shared.money import decimal_text
@@ -35,6 +35,21 @@ class _Response:
     status: int
     content_type: str | None
     body: bytes
+
+
+# Answers that are about the one request; whatever else it says with 4xx, such as 401, it would say to the next one too.
+REFUSALS = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.GONE,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
 
 
 class HttpAccrualSystem:
@@ -68,7 +83,7 @@ class HttpAccrualSystem:
 
     async def register(self, number: str, goods: Sequence[Good]) -> int:
         response = await self._send("POST", "/api/orders", purchase_document(number, goods))
-        if response.status not in (HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT, HTTPStatus.BAD_REQUEST):
+        if response.status != HTTPStatus.ACCEPTED and response.status not in REFUSALS:
             raise _unexpected(response)
         return response.status
 
@@ -103,11 +118,15 @@ class HttpAccrualSystem:
 
 
 def _unexpected(response: _Response) -> ProviderFailed:
+    if response.status in REFUSALS:
+        return ProviderRefused(response.status)
     kind = "server_error" if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "nonsense"
     return ProviderFailed(kind, f"status {response.status}")
 
 
 def purchase_document(number: str, goods: Sequence[Good]) -> str:
     """Returns the JSON of a purchase; prices are exact decimals, which the json module could only write as floats."""
-    lines = ",".join(f'{{"description":{json.dumps(good.description)},"price":{decimal_text(good.price_minor)}}}' for good in goods)
+    lines = ",".join(
+        f'{{"description":{json.dumps(good.description, ensure_ascii=False)},"price":{decimal_text(good.price_minor)}}}' for good in goods
+    )
     return f'{{"order":"{number}","goods":[{lines}]}}'

@@ -15,6 +15,7 @@ import structlog
 from services.accrual.application.poll_claim import PollClaim
 from services.accrual.application.ports import Lease, Observer, PollQueue, ProviderRecord
 from services.accrual.domain.provider import Breaker
+from shared.observability.tracing import start_span
 from shared.tasks import going_on
 
 log = structlog.get_logger()
@@ -98,6 +99,7 @@ class Poller:
         return len(leases)
 
     async def _guarded(self, lease: Lease) -> None:
+        start_span(None)
         try:
             await self._poll(lease)
         except Exception as error:  # noqa: BLE001  one claim's failure must not end the others; its lease ends by itself
