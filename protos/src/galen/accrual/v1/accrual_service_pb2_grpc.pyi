@@ -39,8 +39,8 @@ class AccrualServiceStub:
     SubmitClaim: _grpc.UnaryUnaryMultiCallable[_accrual_service_pb2.SubmitClaimRequest, _accrual_service_pb2.SubmitClaimResponse]
     """Claims the points of an order number for a customer.
 
-    The answer tells a new claim from one that this customer had already. Sent again with the same `request_id` it gives the same
-    answer. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
+    The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
+    that made the claim gives the same answer again, and is refused for another number. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
     """
     RegisterPurchase: _grpc.UnaryUnaryMultiCallable[_accrual_service_pb2.RegisterPurchaseRequest, _accrual_service_pb2.RegisterPurchaseResponse]
     """Registers the goods of a completed purchase with the outside system, and claims its points for the customer.
@@ -73,8 +73,8 @@ class AccrualServiceAsyncStub(AccrualServiceStub):
     SubmitClaim: _aio.UnaryUnaryMultiCallable[_accrual_service_pb2.SubmitClaimRequest, _accrual_service_pb2.SubmitClaimResponse]  # type: ignore[assignment]
     """Claims the points of an order number for a customer.
 
-    The answer tells a new claim from one that this customer had already. Sent again with the same `request_id` it gives the same
-    answer. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
+    The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
+    that made the claim gives the same answer again, and is refused for another number. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
     """
     RegisterPurchase: _aio.UnaryUnaryMultiCallable[_accrual_service_pb2.RegisterPurchaseRequest, _accrual_service_pb2.RegisterPurchaseResponse]  # type: ignore[assignment]
     """Registers the goods of a completed purchase with the outside system, and claims its points for the customer.
@@ -110,8 +110,8 @@ class AccrualServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_accrual_service_pb2.SubmitClaimResponse, _abc.Awaitable[_accrual_service_pb2.SubmitClaimResponse]]:
         """Claims the points of an order number for a customer.
 
-        The answer tells a new claim from one that this customer had already. Sent again with the same `request_id` it gives the same
-        answer. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
+        The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
+        that made the claim gives the same answer again, and is refused for another number. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

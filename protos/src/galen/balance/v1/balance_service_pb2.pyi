@@ -123,7 +123,7 @@ class CreateAccountRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """The programme: `programs/{program}`. There is one, `programs/main`."""
+    """The programme: `programs/{program}`; `programs/main` exists from the start."""
     account_id: _builtins.str
     """The customer's id: up to 64 letters, digits, `-` and `_`."""
     request_id: _builtins.str

@@ -28,8 +28,9 @@ if _version_not_supported:
 class BalanceServiceStub:
     """The points ledger. All amounts are hundredths of a point, from 1 to 1,000,000,000,000 a call.
 
-    Every write is remembered for ever under (account, caller, `request_id`): sent again with the same content it has the same
-    answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. Any call may give the reasons of
+    Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
+    the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
+    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
     `galen.errors.v1.ErrorReason`.
     """
 
@@ -159,8 +160,9 @@ class BalanceServiceStub:
 class BalanceServiceServicer:
     """The points ledger. All amounts are hundredths of a point, from 1 to 1,000,000,000,000 a call.
 
-    Every write is remembered for ever under (account, caller, `request_id`): sent again with the same content it has the same
-    answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. Any call may give the reasons of
+    Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
+    the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
+    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
     `galen.errors.v1.ErrorReason`.
     """
 
@@ -508,8 +510,9 @@ def add_BalanceServiceServicer_to_server(servicer, server):
 class BalanceService:
     """The points ledger. All amounts are hundredths of a point, from 1 to 1,000,000,000,000 a call.
 
-    Every write is remembered for ever under (account, caller, `request_id`): sent again with the same content it has the same
-    answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. Any call may give the reasons of
+    Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
+    the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
+    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
     `galen.errors.v1.ErrorReason`.
     """
 

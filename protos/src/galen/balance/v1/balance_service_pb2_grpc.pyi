@@ -29,8 +29,9 @@ GRPC_VERSION: str
 class BalanceServiceStub:
     """The points ledger. All amounts are hundredths of a point, from 1 to 1,000,000,000,000 a call.
 
-    Every write is remembered for ever under (account, caller, `request_id`): sent again with the same content it has the same
-    answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. Any call may give the reasons of
+    Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
+    the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
+    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
     `galen.errors.v1.ErrorReason`.
     """
 
@@ -165,8 +166,9 @@ class BalanceServiceStub:
 class BalanceServiceAsyncStub(BalanceServiceStub):
     """The points ledger. All amounts are hundredths of a point, from 1 to 1,000,000,000,000 a call.
 
-    Every write is remembered for ever under (account, caller, `request_id`): sent again with the same content it has the same
-    answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. Any call may give the reasons of
+    Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
+    the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
+    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
     `galen.errors.v1.ErrorReason`.
     """
 
@@ -297,8 +299,9 @@ class BalanceServiceAsyncStub(BalanceServiceStub):
 class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """The points ledger. All amounts are hundredths of a point, from 1 to 1,000,000,000,000 a call.
 
-    Every write is remembered for ever under (account, caller, `request_id`): sent again with the same content it has the same
-    answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. Any call may give the reasons of
+    Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
+    the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
+    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
     `galen.errors.v1.ErrorReason`.
     """
 
