@@ -74,7 +74,9 @@ class AccrualServiceServicer:
         """Claims the points of an order number for a customer.
 
         The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
-        that made the claim gives the same answer again, and is refused for another number. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
+        that made the claim gives the same answer again, and is refused for another number.
+
+        Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,9 @@ class AccrualServiceStub:
     """Claims the points of an order number for a customer.
 
     The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
-    that made the claim gives the same answer again, and is refused for another number. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
+    that made the claim gives the same answer again, and is refused for another number.
+
+    Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
     """
     RegisterPurchase: _grpc.UnaryUnaryMultiCallable[_accrual_service_pb2.RegisterPurchaseRequest, _accrual_service_pb2.RegisterPurchaseResponse]
     """Registers the goods of a completed purchase with the outside system, and claims its points for the customer.
@@ -74,7 +76,9 @@ class AccrualServiceAsyncStub(AccrualServiceStub):
     """Claims the points of an order number for a customer.
 
     The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
-    that made the claim gives the same answer again, and is refused for another number. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
+    that made the claim gives the same answer again, and is refused for another number.
+
+    Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
     """
     RegisterPurchase: _aio.UnaryUnaryMultiCallable[_accrual_service_pb2.RegisterPurchaseRequest, _accrual_service_pb2.RegisterPurchaseResponse]  # type: ignore[assignment]
     """Registers the goods of a completed purchase with the outside system, and claims its points for the customer.
@@ -111,7 +115,9 @@ class AccrualServiceServicer(metaclass=_abc_1.ABCMeta):
         """Claims the points of an order number for a customer.
 
         The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
-        that made the claim gives the same answer again, and is refused for another number. Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
+        that made the claim gives the same answer again, and is refused for another number.
+
+        Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
