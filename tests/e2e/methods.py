@@ -1,0 +1,109 @@
+"""Every method of every service as the contracts describe it, and calls of it with whatever message and token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import grpc
+from galen.accrual.v1 import accrual_service_pb2
+from galen.balance.v1 import balance_service_pb2
+from galen.customers.v1 import auth_service_pb2, customer_service_pb2
+from google.protobuf import any_pb2
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from shared.grpc.contract import MethodContract, read_contracts
+
+FILES: Sequence[FileDescriptor] = (
+    accrual_service_pb2.DESCRIPTOR,
+    auth_service_pb2.DESCRIPTOR,
+    balance_service_pb2.DESCRIPTOR,
+    customer_service_pb2.DESCRIPTOR,
+)
+CALL_LIMIT_S = 10.0
+DETAILS = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended. `violations` counts those of a BadRequest."""
+
+    code: grpc.StatusCode
+    message: str = ""
+    domain: str = ""
+    reason: str = ""
+    violations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method and what the contract says of it."""
+
+    contract: MethodContract
+    streams: bool
+
+    @property
+    def path(self) -> str:
+        return self.contract.path
+
+    @property
+    def server(self) -> str:
+        """The process that serves it: `balance` for /galen.balance.v1.BalanceService/GetAccount."""
+        return self.path.split(".")[1]
+
+    def naming(self, owner: str) -> Message:
+        """Returns a request about resources of `owner`, of a method whose contract binds customers to their own."""
+        assert self.contract.ownership is not None
+        request = self.contract.request_type()
+        for field in self.contract.ownership.fields:
+            *parents, name = field.split(".")
+            holder = request
+            for parent in parents:
+                holder = getattr(holder, parent)
+            setattr(holder, name, f"{self.contract.ownership.collection}/{owner}")
+        return request
+
+    async def call(self, channel: grpc.aio.Channel, request: Message | None = None, token: str | None = None) -> Outcome:
+        """Calls it, with the empty message unless another is given; of a stream only the first answer is awaited."""
+        request = request or self.contract.request_type()
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        try:
+            if self.streams:
+                stream = channel.unary_stream(self.path, _serialized, bytes)(request, metadata=metadata, timeout=CALL_LIMIT_S)
+                await stream.read()
+                stream.cancel()
+            else:
+                await channel.unary_unary(self.path, _serialized, bytes)(request, metadata=metadata, timeout=CALL_LIMIT_S)
+        except grpc.aio.AioRpcError as error:
+            return _refused(error)
+        return Outcome(grpc.StatusCode.OK)
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def methods() -> list[Method]:
+    """All methods of all contracts."""
+    services = [service for file in FILES for service in file.services_by_name.values()]
+    contracts = read_contracts(services)
+    return [Method(contracts[_path(method)], method.server_streaming) for service in services for method in service.methods]
+
+
+def _path(method: MethodDescriptor) -> str:
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def _refused(error: grpc.aio.AioRpcError) -> Outcome:
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in _details(error.trailing_metadata() or ()):
+        detail.Unpack(info)
+        detail.Unpack(request)
+    return Outcome(error.code(), error.details() or "", info.domain, info.reason, len(request.field_violations))
+
+
+def _details(metadata: Iterable[tuple[str, str | bytes]]) -> Sequence[any_pb2.Any]:
+    packed = dict(metadata).get(DETAILS, b"")
+    return list(status_pb2.Status.FromString(packed).details) if isinstance(packed, bytes) else []
