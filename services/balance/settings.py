@@ -24,5 +24,9 @@ class BalanceSettings(ServiceSettings):
     )
     chain_every_s: float = Field(default=5.0, gt=0, description="seconds between looks for operations that are in no hash chain yet")
     chain_batch: int = Field(default=500, ge=1, le=5000, description="operations that one step puts into the hash chains")
-    refusals_burst: int = Field(default=60, ge=1, description="refused writes on an account that a caller may cause at once; each is written down")
-    refusals_per_second: float = Field(default=1.0, gt=0, description="refused writes on an account that a caller may cause in the long run")
+    refusals_burst: int = Field(
+        default=60, ge=1, description="refused writes on an account that a caller may cause at once; each is written down"
+    )
+    refusals_per_second: float = Field(
+        default=1.0, gt=0, description="refused writes on an account that a caller may cause in the long run"
+    )
