@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0004"
-down_revision = "0005"
+revision = "0005"
+down_revision = "0004"
 
 SCHEMA = "balance"
 TIME = sa.TIMESTAMP(timezone=True)
