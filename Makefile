@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
-WORKERS ?= 3
+WORKERS ?= 2
 ARGS ?=
 # Another PostgreSQL for the tests: make test PG_BIN=/usr/lib/postgresql/15/bin
 export PG_BIN
