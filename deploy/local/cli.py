@@ -35,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deploy.local.demo import demo  # noqa: PLC0415
 
         return demo(_state(given.state))
+    if given.command == "audit":
+        from deploy.local.audit import audit  # noqa: PLC0415
+
+        return audit(_state(given.state), given.program)
     parser.print_help()
     return 0
 
@@ -47,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_token(commands.add_parser("token", help="print a token for the local stack"))
     demo = commands.add_parser("demo", help="walk through the loyalty loop on the running stack, or on one started for it")
     demo.add_argument("--state", type=Path, metavar="DIR", help="the stack's state folder (GALEN_STATE, default .galen of the project)")
+    _add_audit(commands.add_parser("audit", help="recompute the running stack's ledger and verify its hash chains"))
     return parser
 
 
@@ -72,6 +77,14 @@ def _add_token(token: argparse.ArgumentParser) -> None:
     token.add_argument("--service", metavar="NAME", help="speak for a service instead of a person")
     token.add_argument("--lifetime", default="1h", metavar="TIME", help="such as 90s, 15m, 1h, 7d (default 1h)")
     token.add_argument("--state", type=Path, metavar="DIR", help="the stack's state folder (GALEN_STATE, default .galen of the project)")
+
+
+def _add_audit(audit: argparse.ArgumentParser) -> None:
+    audit.description = (
+        "Audit all accounts of the running stack and verify its hash chains. Status 1 if anything is found, 2 if it can't be."
+    )
+    audit.add_argument("--program", metavar="ID", help="only the accounts of this points programme (default: all programmes)")
+    audit.add_argument("--state", type=Path, metavar="DIR", help="the stack's state folder (GALEN_STATE, default .galen of the project)")
 
 
 def _up(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

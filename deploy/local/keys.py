@@ -4,6 +4,7 @@ customers.pem         signs people's tokens; only the customers service is given
 services.pem          signs the tokens that services show each other; only the stack reads it
 jwks.json             the public halves, for everyone
 page_token.key        the key that page tokens are sealed with
+chain.pem             signs the ends of the ledger's hash chains; only the balance service is given it
 tokens/<service>.jwt  what a service shows its peers
 """
 
@@ -31,6 +32,7 @@ class KeyFolder:
         self.customers_key = folder / "customers.pem"
         self.jwks = folder / "jwks.json"
         self.page_token_key = folder / "page_token.key"
+        self.chain_key = folder / "chain.pem"
         self._services_key = folder / "services.pem"
 
     def service_token(self, service: str) -> Path:
@@ -44,6 +46,7 @@ class KeyFolder:
         people, servants = (_signing_key(path) for path in (self.customers_key, self._services_key))
         keys = [jwk_of(people.private.public_key(), PEOPLE_ISSUER), jwk_of(servants.private.public_key(), SERVICES_ISSUER)]
         _write_private(self.jwks, json.dumps({"keys": keys}, indent=2) + "\n")
+        _signing_key(self.chain_key)
         if not self.page_token_key.exists():
             _write_private(self.page_token_key, secrets.token_hex(32) + "\n")
         for service in services:

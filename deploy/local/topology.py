@@ -41,7 +41,7 @@ class Service:
 
 
 SERVICES: tuple[Service, ...] = (
-    Service("balance", metrics_port=9101, grpc_port=50051, peers=("customers",)),
+    Service("balance", metrics_port=9101, grpc_port=50051, peers=("customers",), gets=("CHAIN_KEY_FILE",)),
     Service("accrual", metrics_port=9103, grpc_port=50053, peers=("balance", "customers"), gets=("ACCRUAL_SYSTEM_ADDRESS",)),
     Service("customers", metrics_port=9104, grpc_port=50054, peers=("balance",), gets=("SIGNING_KEY_FILE",)),
     Service("gateway", metrics_port=9105, peers=("balance", "accrual", "customers"), gets=("RUN_ADDRESS",)),
@@ -142,6 +142,7 @@ class Topology:
     def _special(self, name: str) -> str:
         return {
             "ACCRUAL_SYSTEM_ADDRESS": self.addresses.accrual_system,
+            "CHAIN_KEY_FILE": str(self.keys.chain_key),
             "SIGNING_KEY_FILE": str(self.keys.customers_key),
             "RUN_ADDRESS": str(self.addresses.edge),
         }[name]
