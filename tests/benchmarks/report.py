@@ -49,7 +49,8 @@ def write(folder: Path, run: Run, results: Results, figures: Sequence[Held]) -> 
     charted = [(TITLES[name], results[name].per_s, name not in NOT_OURS) for name in CHARTED if name in results]
     if charted:
         (folder / "benchmarks.svg").write_text(bar_chart("Calls per second", charted))
-    (folder / "benchmarks.md").write_text(_page(run, results, figures, chart=bool(charted)))
+    page = folder / "benchmarks.md"
+    page.write_text(_kept(page) + _page(run, results, figures, chart=bool(charted)))
 
 
 def _page(run: Run, results: Results, figures: Sequence[Held], *, chart: bool) -> str:
@@ -84,3 +85,12 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+LEDGER = "\n## The ledger\n\n"
+
+
+def _kept(page: Path) -> str:
+    """Returns what stands on the page before the ledger's figures: others measure that."""
+    before, found, _ = page.read_text().partition(LEDGER) if page.exists() else ("", "", "")
+    return before + LEDGER if found else ""
