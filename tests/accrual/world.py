@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -113,6 +113,15 @@ class Owner:
         await self.execute(
             "update provider set breaker = 1, blocked_until = null, retry_at = null, probe_id = null, generation = 0,"
             " consecutive_failures = 0, openings = 0, last_success_at = null, last_failure = ''"
+        )
+
+    async def add_claims(self, customer_id: str, numbers: Sequence[str]) -> None:
+        """Makes claims that are due."""
+        await self.execute(
+            "insert into claim (number, customer, state, actor, request_id, fingerprint, created_at, updated_at, due_at)"
+            " select number, %s, 1, 'customers/x', gen_random_uuid(), '', now(), now(), now() from unnest(%s::text[]) as number",
+            customer_id,
+            list(numbers),
         )
 
     async def execute(self, statement: str, *parameters: Any) -> list[Any]:

@@ -63,7 +63,7 @@ async def test_the_figures_tell_how_the_provider_answers(world: World, customer:
     seen = await figures(world)
 
     assert seen["accrual_provider_answers_total", "server_error", "ask"] == 2
-    assert seen["accrual_provider_answers_total", "answered", "ask"] == 1
+    assert seen["accrual_provider_answers_total", "PROCESSED", "ask"] == 1
     assert seen["accrual_provider_request_duration_seconds_count", "ask"] == 3
     assert seen["accrual_provider_available",] == 1
     assert seen["accrual_provider_breaker_state", "closed"] == 1

@@ -49,11 +49,7 @@ def queue(container: AccrualContainer) -> PostgresPollQueue:
 
 async def add_claims(owner: Owner, count: int) -> set[str]:
     numbers = [fresh_number() for _ in range(count)]
-    await owner.execute(
-        "insert into claim (number, customer, state, actor, request_id, fingerprint, created_at, updated_at, due_at)"
-        " select number, 'ann', 1, 'customers/ann', gen_random_uuid(), '', now(), now(), now() from unnest(%s::text[]) as number",
-        numbers,
-    )
+    await owner.add_claims("ann", numbers)
     return set(numbers)
 
 
