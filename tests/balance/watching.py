@@ -17,12 +17,13 @@ PATIENCE_S = 20.0
 
 
 class Watcher:
-    """What one stream has told so far; `token` is the last resume token."""
+    """What one stream has told so far; `token` is the last resume token, `token_after` that of each operation."""
 
     def __init__(self, call: Any) -> None:
         self._call = call
         self.operations: list[operation_pb2.Operation] = []
         self.tokens: list[str] = []
+        self.token_after: dict[str, str] = {}
         self.heartbeats = 0
 
     @property
@@ -42,6 +43,7 @@ class Watcher:
                 self.tokens.append(message.resume_token)
                 if message.HasField("operation"):
                     self.operations.append(message.operation)
+                    self.token_after[message.operation.name] = message.resume_token
                 else:
                     self.heartbeats += 1
 

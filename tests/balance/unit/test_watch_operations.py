@@ -78,6 +78,7 @@ async def test_a_watch_begins_by_telling_its_place_and_beats_while_there_is_noth
     stream.record(3)
     async with running(stream) as watch:
         assert numbers(await told(watch, 3, None)) == [(False, 3)] * 3
+    async with running(stream, heartbeat_s=30.0) as watch:
         assert numbers(await told(watch, 3, 1)) == [(False, 1), (True, 2), (True, 3)]
 
 
@@ -99,7 +100,7 @@ async def test_everything_missed_is_told_before_the_next_turn() -> None:
 
 async def test_those_who_have_caught_up_are_served_by_one_look() -> None:
     stream = FakeStream(part=100)
-    async with running(stream) as watch:
+    async with running(stream, heartbeat_s=30.0) as watch:
         watchers = [asyncio.create_task(told(watch, 4, 0)) for _ in range(50)]
         await asyncio.sleep(0.03)
         looks = len(stream.looks)
@@ -115,7 +116,7 @@ async def test_those_who_have_caught_up_are_served_by_one_look() -> None:
 async def test_nothing_is_looked_for_while_nobody_watches_and_nothing_for_a_watcher_who_is_busy() -> None:
     stream = FakeStream(part=1)
     stream.record(2)
-    async with running(stream) as watch:
+    async with running(stream, heartbeat_s=30.0) as watch:
         await asyncio.sleep(0.05)
         assert stream.looks == []
         async with aclosing(watch.watch(ALL, 0)) as watched:
@@ -139,7 +140,7 @@ async def test_a_watch_ends_after_its_time() -> None:
 @pytest.mark.parametrize(("failure", "seen"), [(ConnectionError("gone"), ConnectionError), (TimeoutError(), Unavailable)])
 async def test_a_look_that_fails_fails_those_who_wait_and_the_next_one_sees_again(failure: Exception, seen: type[Exception]) -> None:
     stream = FakeStream()
-    async with running(stream) as watch:
+    async with running(stream, heartbeat_s=30.0) as watch:
         stream.failing = failure
         with pytest.raises(seen):
             await told(watch, 3, 0)
@@ -151,7 +152,7 @@ async def test_a_look_that_fails_fails_those_who_wait_and_the_next_one_sees_agai
 
 async def test_a_watcher_who_leaves_disturbs_nobody() -> None:
     stream = FakeStream()
-    async with running(stream) as watch:
+    async with running(stream, heartbeat_s=30.0) as watch:
         leaving, staying = (asyncio.create_task(told(watch, 2, 0)) for _ in range(2))
         await asyncio.sleep(0.02)
         leaving.cancel()

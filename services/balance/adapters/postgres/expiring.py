@@ -10,8 +10,10 @@ from services.balance.domain.model import Lot
 from services.balance.domain.names import AccountName
 from shared.postgres.pool import Pool
 
-_OF_ACCOUNT = "account_key = %(key)s and (expires_at, lot_id) > (%(time)s, %(lot)s)"
-_OF_ALL = "(expires_at, account_key, lot_id) > (%(time)s, %(key)s, %(lot)s)"
+# Both ends as rows: from `expires_at < ...` the planner would see that everybody's index of what expires could serve too, and where
+# everything expires at the end of a year it would walk through all of that.
+_OF_ACCOUNT = "account_key = %(key)s and (expires_at, lot_id) > (%(time)s, %(lot)s) and (expires_at, lot_id) < (%(before)s, 0)"
+_OF_ALL = "expires_at < %(before)s and (expires_at, account_key, lot_id) > (%(time)s, %(key)s, %(lot)s)"
 
 
 def _listing(condition: str, order: str) -> str:
@@ -21,7 +23,7 @@ def _listing(condition: str, order: str) -> str:
         select program, account_id, account_key, lot_id, amount, remaining, held - freed.points, available_at, expires_at
         from (
             select account_key, lot_id, amount, remaining, held, available_at, expires_at from lot
-            where is_open and expires_at < %(before)s and {condition}
+            where is_open and {condition}
             order by {order} limit %(limit)s
         ) as page
         cross join lateral (select program, account_id from account where account.account_key = page.account_key limit 1) as owner
