@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import uvloop
 from hypothesis import settings
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from deploy.local.postgres import temporary_postgres
 from deploy.local.postgres_binaries import find_binaries
@@ -25,6 +27,7 @@ settings.load_profile("galen")
 # Servers that the tests of other services need too.
 pytest_plugins = ["tests.balance_fixtures"]
 
+E2E = "tests/e2e/"
 SERVER = pytest.StashKey[str]()
 STARTED = pytest.StashKey[ExitStack]()
 
@@ -37,6 +40,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[STARTED] = started = ExitStack()
         binaries = Path(os.environ["PG_BIN"]) if os.environ.get("PG_BIN") else find_binaries()
         config.stash[SERVER] = started.enter_context(temporary_postgres(binaries, max_connections=300)).dsn()
+
+
+class StacksInTurn(LoadScopeScheduling):  # type: ignore[misc]
+    """Each test goes to whichever worker is free, but all that start whole stacks to one: at once they would only wait for each other.
+
+    (The marks of `--dist loadgroup` would say that, but pytest 9.2 does not hear them: pytest-dev/pytest-xdist#1386.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return E2E if nodeid.startswith(E2E) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StacksInTurn:
+    return StacksInTurn(config, log)
 
 
 def pytest_configure_node(node: Any) -> None:

@@ -1,8 +1,4 @@
-"""Whole stacks, as processes.
-
-Every module here is marked with one xdist group: one worker runs them one after another, since stacks that start at once would only
-wait for each other.
-"""
+"""Whole stacks, as processes."""
 
 from __future__ import annotations
 

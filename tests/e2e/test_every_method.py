@@ -26,8 +26,6 @@ from tests.e2e.methods import Method, Outcome, methods
 from tests.e2e.sensible_requests import SOMEBODY, sensible_request
 from tests.e2e.stack_process import StackProcess
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 HOUR = timedelta(hours=1)
 # Those that need nothing from whoever may call them.
 EMPTY_REQUEST_IS_VALID = {

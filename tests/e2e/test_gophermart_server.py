@@ -18,8 +18,6 @@ from tests.e2e.books import check_books
 from tests.e2e.shopper import Shopper, teach_rewards
 from tests.e2e.stack_process import StackProcess, is_gone
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 ACCEPTS_WITHIN_S = 15.0
 
 

@@ -22,8 +22,6 @@ from tests.e2e.secrets_in_logs import found_in_logs, secrets_of
 from tests.e2e.shopper import Phase, Shopper, teach_rewards
 from tests.e2e.stack_process import POSTGRES, SUPERVISOR, StackProcess, is_gone, until
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 SHOPPERS = 12
 LATE_SHOPPERS = 4
 EVERY_S = 0.12

@@ -18,8 +18,6 @@ from tests.e2e.commands import banner_commands, galen, program_of, shell
 from tests.e2e.secrets_in_logs import found_in_logs, secrets_of
 from tests.e2e.stack_process import StackProcess
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 ACCOUNT = "programs/main/accounts/ada"
 
 
