@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import uvloop
 from hypothesis import settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
@@ -23,6 +24,10 @@ from shared.testing.identities import Identities, make_identities
 # The machines are shared and noisy: no example fails for being slow.
 settings.register_profile("galen", deadline=None, print_blob=True)
 settings.load_profile("galen")
+
+# Plain tracebacks: drawing the pretty ones of a whole server takes seconds.
+_CONSOLE = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _CONSOLE])
 
 # Servers that the tests of other services need too.
 pytest_plugins = ["tests.balance_fixtures"]
