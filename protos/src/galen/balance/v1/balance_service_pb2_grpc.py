@@ -262,7 +262,8 @@ class BalanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListOperations(self, request, context):
-        """Lists an account's operations, newest first. An account that was never opened has none.
+        """Lists an account's operations, newest first. An account that was never opened has none. What a page searches is bounded: one of a rare
+        kind or reference may have few operations or none, though more follow. Only an empty `next_page_token` is the end.
 
         Errors: INVALID_PAGE_TOKEN.
         """
@@ -308,7 +309,8 @@ class BalanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListExpiringLots(self, request, context):
-        """Lists lots whose points expire before a time, soonest first: of one account, or of all with `programs/{program}/accounts/-`.
+        """Lists lots whose points expire from now on and before a time, soonest first: of one account, or of all with
+        `programs/{program}/accounts/-`. Only an empty `next_page_token` is the end; a page may have few lots though more follow.
 
         Errors: INVALID_PAGE_TOKEN.
         """
@@ -319,7 +321,8 @@ class BalanceServiceServicer:
     def WatchOperations(self, request, context):
         """Streams operations as they are recorded, of one account, or of all with `programs/{program}/accounts/-`: each exactly once, in the order
         of its account. Resume with the last `resume_token`; without one it begins with what is recorded from now on. A heartbeat comes every
-        few seconds. It ends after an hour at most.
+        few seconds. It ends after an hour at most. The first message with a `resume_token` says that the watch has begun; until then tokens are
+        empty. All accounts are told of once no transaction of the database is older: a long one delays them, and a single account never.
 
         Errors: INVALID_PAGE_TOKEN.
         """

@@ -95,7 +95,8 @@ class BalanceServiceStub:
     REVERSAL_EXCEEDS_ORIGINAL, POINTS_ALREADY_SPENT, REQUEST_ID_REUSED.
     """
     ListOperations: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ListOperationsRequest, _balance_service_pb2.ListOperationsResponse]
-    """Lists an account's operations, newest first. An account that was never opened has none.
+    """Lists an account's operations, newest first. An account that was never opened has none. What a page searches is bounded: one of a rare
+    kind or reference may have few operations or none, though more follow. Only an empty `next_page_token` is the end.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -120,14 +121,16 @@ class BalanceServiceStub:
     Errors: ACCOUNT_NOT_FOUND, VERSION_MISMATCH.
     """
     ListExpiringLots: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ListExpiringLotsRequest, _balance_service_pb2.ListExpiringLotsResponse]
-    """Lists lots whose points expire before a time, soonest first: of one account, or of all with `programs/{program}/accounts/-`.
+    """Lists lots whose points expire from now on and before a time, soonest first: of one account, or of all with
+    `programs/{program}/accounts/-`. Only an empty `next_page_token` is the end; a page may have few lots though more follow.
 
     Errors: INVALID_PAGE_TOKEN.
     """
     WatchOperations: _grpc.UnaryStreamMultiCallable[_balance_service_pb2.WatchOperationsRequest, _balance_service_pb2.WatchOperationsResponse]
     """Streams operations as they are recorded, of one account, or of all with `programs/{program}/accounts/-`: each exactly once, in the order
     of its account. Resume with the last `resume_token`; without one it begins with what is recorded from now on. A heartbeat comes every
-    few seconds. It ends after an hour at most.
+    few seconds. It ends after an hour at most. The first message with a `resume_token` says that the watch has begun; until then tokens are
+    empty. All accounts are told of once no transaction of the database is older: a long one delays them, and a single account never.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -229,7 +232,8 @@ class BalanceServiceAsyncStub(BalanceServiceStub):
     REVERSAL_EXCEEDS_ORIGINAL, POINTS_ALREADY_SPENT, REQUEST_ID_REUSED.
     """
     ListOperations: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ListOperationsRequest, _balance_service_pb2.ListOperationsResponse]  # type: ignore[assignment]
-    """Lists an account's operations, newest first. An account that was never opened has none.
+    """Lists an account's operations, newest first. An account that was never opened has none. What a page searches is bounded: one of a rare
+    kind or reference may have few operations or none, though more follow. Only an empty `next_page_token` is the end.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -254,14 +258,16 @@ class BalanceServiceAsyncStub(BalanceServiceStub):
     Errors: ACCOUNT_NOT_FOUND, VERSION_MISMATCH.
     """
     ListExpiringLots: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ListExpiringLotsRequest, _balance_service_pb2.ListExpiringLotsResponse]  # type: ignore[assignment]
-    """Lists lots whose points expire before a time, soonest first: of one account, or of all with `programs/{program}/accounts/-`.
+    """Lists lots whose points expire from now on and before a time, soonest first: of one account, or of all with
+    `programs/{program}/accounts/-`. Only an empty `next_page_token` is the end; a page may have few lots though more follow.
 
     Errors: INVALID_PAGE_TOKEN.
     """
     WatchOperations: _aio.UnaryStreamMultiCallable[_balance_service_pb2.WatchOperationsRequest, _balance_service_pb2.WatchOperationsResponse]  # type: ignore[assignment]
     """Streams operations as they are recorded, of one account, or of all with `programs/{program}/accounts/-`: each exactly once, in the order
     of its account. Resume with the last `resume_token`; without one it begins with what is recorded from now on. A heartbeat comes every
-    few seconds. It ends after an hour at most.
+    few seconds. It ends after an hour at most. The first message with a `resume_token` says that the watch has begun; until then tokens are
+    empty. All accounts are told of once no transaction of the database is older: a long one delays them, and a single account never.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -426,7 +432,8 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balance_service_pb2.ListOperationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_balance_service_pb2.ListOperationsResponse, _abc.Awaitable[_balance_service_pb2.ListOperationsResponse]]:
-        """Lists an account's operations, newest first. An account that was never opened has none.
+        """Lists an account's operations, newest first. An account that was never opened has none. What a page searches is bounded: one of a rare
+        kind or reference may have few operations or none, though more follow. Only an empty `next_page_token` is the end.
 
         Errors: INVALID_PAGE_TOKEN.
         """
@@ -481,7 +488,8 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balance_service_pb2.ListExpiringLotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_balance_service_pb2.ListExpiringLotsResponse, _abc.Awaitable[_balance_service_pb2.ListExpiringLotsResponse]]:
-        """Lists lots whose points expire before a time, soonest first: of one account, or of all with `programs/{program}/accounts/-`.
+        """Lists lots whose points expire from now on and before a time, soonest first: of one account, or of all with
+        `programs/{program}/accounts/-`. Only an empty `next_page_token` is the end; a page may have few lots though more follow.
 
         Errors: INVALID_PAGE_TOKEN.
         """
@@ -494,7 +502,8 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_balance_service_pb2.WatchOperationsResponse], _abc.AsyncIterator[_balance_service_pb2.WatchOperationsResponse]]:
         """Streams operations as they are recorded, of one account, or of all with `programs/{program}/accounts/-`: each exactly once, in the order
         of its account. Resume with the last `resume_token`; without one it begins with what is recorded from now on. A heartbeat comes every
-        few seconds. It ends after an hour at most.
+        few seconds. It ends after an hour at most. The first message with a `resume_token` says that the watch has begun; until then tokens are
+        empty. All accounts are told of once no transaction of the database is older: a long one delays them, and a single account never.
 
         Errors: INVALID_PAGE_TOKEN.
         """
