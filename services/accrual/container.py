@@ -42,9 +42,20 @@ from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import check_engine, disposing, make_engine
 from shared.postgres.errors import translate_postgres_error
 
+# A caller is better served by an early refusal; a poll that has its answer had better wait to record it.
+WORK_WAIT_S = 10.0
 
-def _engine(conninfo: str, connections_max: int) -> AsyncEngine:
-    return make_engine(conninfo, size_max=connections_max - JOB_CONNECTIONS)
+
+def _call_engine(conninfo: str, connections_max: int) -> AsyncEngine:
+    return make_engine(conninfo, size_max=connections_max - JOB_CONNECTIONS - _work_connections(connections_max))
+
+
+def _work_engine(conninfo: str, connections_max: int) -> AsyncEngine:
+    return make_engine(conninfo, size_max=_work_connections(connections_max), wait_limit_s=WORK_WAIT_S)
+
+
+def _work_connections(connections_max: int) -> int:
+    return (connections_max - JOB_CONNECTIONS + 1) // 3
 
 
 def _jobs(conninfo: str, registry: CollectorRegistry, settings: AccrualSettings, settle: SettleClaim) -> JobQueue:
@@ -60,11 +71,13 @@ class AccrualContainer(containers.DeclarativeContainer):
     faults = providers.Singleton(Faults, settings.provided.fault_at)
     new_claims = providers.Singleton(asyncio.Event)
     conninfo = providers.Callable(service_conninfo, settings.provided.database_uri, schema=SCHEMA, role=settings.provided.database_role)
-    engine = providers.Singleton(_engine, conninfo, settings.provided.database_connections_max)
+    # Callers can use up their connections only, never those of the poller, the settling jobs and the gate.
+    engine = providers.Singleton(_call_engine, conninfo, settings.provided.database_connections_max)
+    work_engine = providers.Singleton(_work_engine, conninfo, settings.provided.database_connections_max)
 
     token = providers.Callable(token_file, settings.provided.service_token_file)
     points = providers.Singleton(BalancePoints, settings.provided.balance_address, token)
-    settle = providers.Singleton(SettleClaim, providers.Singleton(PostgresSettlements, engine), points, metrics, faults)
+    settle = providers.Singleton(SettleClaim, providers.Singleton(PostgresSettlements, work_engine), points, metrics, faults)
     jobs = providers.Singleton(_jobs, conninfo, registry, settings, settle)
 
     breaker = providers.Singleton(
@@ -75,7 +88,7 @@ class AccrualContainer(containers.DeclarativeContainer):
         # A probe is sent right after it was given away: by then it has ended, or its sender has.
         probe_s=settings.provided.lease_s,
     )
-    record = providers.Singleton(PostgresProviderRecord, engine, breaker)
+    record = providers.Singleton(PostgresProviderRecord, work_engine, breaker)
     # Purchases and polls have slots of their own, so that neither can keep the other waiting.
     poll_gate = providers.Singleton(Gate, record, breaker, metrics, slots=settings.provided.poll_concurrency)
     purchase_gate = providers.Singleton(Gate, record, breaker, metrics, slots=settings.provided.purchase_concurrency)
@@ -86,7 +99,7 @@ class AccrualContainer(containers.DeclarativeContainer):
         body_max=settings.provided.provider_body_max,
     )
     system = providers.Singleton(HttpAccrualSystem, settings.provided.accrual_system_address, limits, providers.Singleton(SystemClock))
-    queue = providers.Singleton(PostgresPollQueue, engine, jobs, faults, lease_s=settings.provided.lease_s)
+    queue = providers.Singleton(PostgresPollQueue, work_engine, jobs, faults, lease_s=settings.provided.lease_s)
     back_off = providers.Singleton(
         BackOff, first_s=settings.provided.poll_back_off_first_s, longest_s=settings.provided.poll_back_off_max_s
     )
@@ -130,6 +143,12 @@ def service_parts(container: AccrualContainer) -> ServiceParts:
         translate=translate_postgres_error,
         check_database=lambda: check_engine(engine),
         registry=container.registry(),
-        resources=[disposing(engine), container.jobs().opened(), container.system().opened(), container.points().opened()],
+        resources=[
+            disposing(engine),
+            disposing(container.work_engine()),
+            container.jobs().opened(),
+            container.system().opened(),
+            container.points().opened(),
+        ],
         background=background,
     )

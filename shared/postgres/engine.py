@@ -12,14 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from shared.postgres.pool import WAIT_LIMIT_S
 
 
-def make_engine(conninfo: str, *, size_max: int) -> AsyncEngine:
+def make_engine(conninfo: str, *, size_max: int, wait_limit_s: float = WAIT_LIMIT_S) -> AsyncEngine:
     """Returns a SQLAlchemy engine over psycopg; it connects when first used. READ COMMITTED."""
 
     async def connect() -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(conninfo)
 
     return create_async_engine(
-        "postgresql+psycopg://", async_creator=connect, pool_size=size_max, max_overflow=0, pool_timeout=WAIT_LIMIT_S
+        "postgresql+psycopg://", async_creator=connect, pool_size=size_max, max_overflow=0, pool_timeout=wait_limit_s
     )
 
 

@@ -83,7 +83,7 @@ def accrual_settings(
         lease_s=2.0,
         breaker_cool_down_s=0.2,
         breaker_cool_down_max_s=1.0,
-        jobs_dead_after_s=1.5,
+        jobs_dead_after_s=3.0,
     )
 
 

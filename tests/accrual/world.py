@@ -35,11 +35,11 @@ class Customer:
         self._accrual = accrual
         self._balance = balance
 
-    async def submit(self, number: str, *, request_id: str | None = None, **metadata: Metadata) -> messages.SubmitClaimResponse:
+    async def submit(self, number: str, *, request_id: str | None = None, by: Any = None) -> messages.SubmitClaimResponse:
+        """Claims a number; `by` is another replica's stub."""
         request = messages.SubmitClaimRequest(parent=self.parent, number=number, request_id=request_id or str(uuid4()))
-        response: messages.SubmitClaimResponse = await self._accrual.SubmitClaim(
-            request, metadata=metadata.get("metadata", self.metadata), timeout=CALL_LIMIT_S
-        )
+        stub = by or self._accrual
+        response: messages.SubmitClaimResponse = await stub.SubmitClaim(request, metadata=self.metadata, timeout=CALL_LIMIT_S)
         return response
 
     async def claim(self, number: str) -> claim_pb2.Claim:

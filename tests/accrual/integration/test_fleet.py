@@ -32,7 +32,7 @@ def accrual_settings(accrual_settings: AccrualSettings) -> AccrualSettings:
         update={
             "background_work": False,
             "poll_concurrency": CONCURRENCY,
-            "database_connections_max": 7,
+            "database_connections_max": 10,
             "lease_s": 60.0,
             "provider_total_s": 20.0,
         }

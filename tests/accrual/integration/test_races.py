@@ -37,7 +37,7 @@ RIVALS = 20
 async def container(accrual_settings: AccrualSettings) -> AsyncIterator[AccrualContainer]:
     """The parts of a process in which nothing runs by itself."""
     container = AccrualContainer(settings=accrual_settings)
-    async with disposing(container.engine()):
+    async with disposing(container.engine()), disposing(container.work_engine()):
         yield container
 
 

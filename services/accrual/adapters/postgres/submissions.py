@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from psycopg import errors
 from sqlalchemy import func, insert, select, text
@@ -22,9 +24,12 @@ _TIME = func.statement_timestamp()
 class PostgresSubmissions:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def submit(self, submission: Submission) -> tuple[Outcome, Claim | None]:
-        async with self._engine.begin() as connection:
+        # Those who would wait for the lock anyway wait here first: one customer's flood must not hold all connections.
+        turn = self._turns.setdefault(submission.customer, asyncio.Lock())
+        async with turn, self._engine.begin() as connection:
             await connection.execute(LOCK_CUSTOMER, {"customer": submission.customer})
             outcome, existing = decide(submission, await _load(connection, submission))
             if outcome is not Outcome.CREATE:
