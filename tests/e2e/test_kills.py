@@ -130,8 +130,6 @@ async def test_a_program_killed_in_the_middle_of_the_loop_comes_back_and_the_boo
         stack.kill(program)
 
     shoppers = await market.stream(kill)
-    if program != POSTGRES:  # it may be back before anybody has asked twice
-        assert any(shopper.outages for shopper in shoppers), "nobody has noticed anything"
     check_books(stack.database_uri, shoppers)
     after = stack.pid(program)
     assert after is not None
