@@ -26,6 +26,7 @@ class PostgresAudits:
     @asynccontextmanager
     async def snapshot(self, program: str | None) -> AsyncIterator[AuditedTables]:
         async with snapshot(self._pool) as connection:
+            await connection.execute(statements.PLANNING)
             yield _Snapshot(connection, program)
 
 

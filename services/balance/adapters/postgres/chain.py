@@ -31,7 +31,13 @@ _CONTENT = """
         lot.expires_at at time zone 'UTC'
     )::text
 """
-_LOT = "left join lot on lot.account_key = operation.account_key and lot.lot_id = operation.version"
+# What belongs to an operation is looked up for each: the limits keep the planner from joining whole tables that it has no figures of yet.
+_LOT = """
+    left join lateral (
+        select amount, available_at, expires_at from lot
+        where lot.account_key = operation.account_key and lot.lot_id = operation.version limit 1
+    ) as lot on true
+"""
 _HEAD_COLUMNS = "chain, number, hash, position, made_at, key_id, signature"
 
 # The lock ends with the transaction, so it also holds behind a pooler. Were it not there, the key of the links would keep two from
@@ -43,9 +49,9 @@ TIPS = f"""
 """  # noqa: S608  all of it is ours
 NEXT = f"""
     select clock_timestamp(), operation.stream_position, operation.account_key, operation.version, {_CONTENT}
-    from operation {_LOT}
-    where operation.stream_position > %s and operation.stream_position <= %s order by operation.stream_position limit %s
-"""  # noqa: S608
+    from (select * from operation where stream_position > %s order by stream_position limit %s) as operation {_LOT}
+    where operation.stream_position <= %s order by operation.stream_position
+"""  # noqa: S608  the bound stands outside: a range of both ends would be taken for small, and sorted whole for each batch
 OLDEST_UNLINKED = """
     select extract(epoch from clock_timestamp() - created_at)::float8 from operation
     where stream_position > %s order by stream_position limit 1
@@ -62,9 +68,13 @@ LINKS = f"""
     select chain_link.chain, chain_link.number, chain_link.account_key, chain_link.version, chain_link.hash, account.program,
         account.account_id, case when operation.account_key is not null then {_CONTENT} end
     from chain_link
-    left join operation on operation.account_key = chain_link.account_key and operation.version = chain_link.version
+    left join lateral (
+        select * from operation where operation.account_key = chain_link.account_key and operation.version = chain_link.version limit 1
+    ) as operation on true
     {_LOT}
-    left join account on account.account_key = chain_link.account_key
+    left join lateral (
+        select program, account_id from account where account.account_key = chain_link.account_key limit 1
+    ) as account on true
     where chain_link.chain = %s and chain_link.number > %s order by chain_link.number limit %s
 """  # noqa: S608
 HEADS = f"select {_HEAD_COLUMNS} from chain_head where chain = %s and number > %s and number <= %s order by number"  # noqa: S608
@@ -119,7 +129,7 @@ class _Turn:
 
     async def next(self, after: int, limit: int) -> tuple[Sequence[Recorded], datetime]:
         complete = await self._horizon.find(self._connection)
-        rows = await (await self._connection.execute(NEXT, [after, complete or 0, limit])).fetchall()
+        rows = await (await self._connection.execute(NEXT, [after, limit, complete or 0])).fetchall()
         now = rows[0][0] if rows else datetime.now(UTC)
         return [Recorded(position, key, version, content.encode()) for _, position, key, version, content in rows], now
 
