@@ -66,6 +66,7 @@ class StackProcess:
         self.arguments = arguments
         self._settings = {"GALEN_STATE": str(self.state.path), "RUN_ADDRESS": f"127.0.0.1:{self.edge_port}", **settings}
         self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -110,6 +111,7 @@ class StackProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._watcher = ended_with_us(self._process.pid, self.output_file.parent)
 
     async def start(self) -> None:
         """Starts it and waits until it is ready."""
@@ -125,6 +127,8 @@ class StackProcess:
     async def end(self) -> int:
         """Waits for its end; returns its exit status."""
         await until(self._ended, within_s=STOP_LIMIT_S, otherwise=lambda: f"it did not stop:\n{self.tail()}")
+        if self._watcher is not None:
+            self._watcher.communicate(b"done\n")
         return self.process.wait()
 
     async def clean_up(self) -> None:
@@ -157,6 +161,18 @@ class StackProcess:
 
     def _is_ready(self) -> bool:
         return self.state.path.exists() and self.state.running_stack() is not None
+
+
+def ended_with_us(pid: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Starts a shell that stops the process and deletes the folder when the pipe to us breaks: a killed test run leaves nothing behind."""
+    script = 'read -r _ || { kill -TERM "$1"; while kill -0 "$1"; do sleep 0.2; done; rm -rf -- "$2"; }'
+    return subprocess.Popen(
+        ["/bin/sh", "-c", script, "sh", str(pid), str(folder)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
 
 
 def _first_line(file: Path) -> int | None:
