@@ -6,7 +6,7 @@ pgbench has a database of its own, alike but for the keys of accounts: it can't 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from uuid import UUID, uuid4
 
 import psycopg
@@ -106,15 +106,6 @@ def _settle(uri: str) -> None:
         connection.execute("checkpoint")
 
 
-def versions(uri: str, accounts: int) -> list[tuple[str, int]]:
-    """Returns the accounts of calls with their versions, in no order."""
-    wanted = [AccountName(PROGRAM, _account_id(number)).key for number in range(1, accounts + 1)]
-    with psycopg.connect(uri) as connection:
-        rows = connection.execute("select account_id, version from balance.account where account_key = any(%s)", [wanted]).fetchall()
-    random.shuffle(rows)
-    return rows
-
-
 def spread(accounts: int) -> Callable[[], str]:
     """Returns a source of random accounts."""
     return lambda: _account_id(random.randint(1, accounts))
@@ -138,17 +129,25 @@ def batches(pick: Callable[[], str], count: int) -> list[bytes]:
     return [_batch(pick).SerializeToString() for _ in range(count)]
 
 
-def holds(chosen: Sequence[tuple[str, int]]) -> tuple[list[bytes], list[bytes]]:
-    """Returns a reservation on each account, of the version it has, and the captures of these holds: a hold is named after its version."""
-    reservations = [
-        messages.ReservePointsRequest(account=_name(account_id), amount=1, reference=_order_number(), request_id=str(uuid4()))
-        for account_id, _ in chosen
-    ]
-    captures = [
-        messages.CapturePointsRequest(hold=f"{_name(account_id)}/holds/{version + 1}", request_id=str(uuid4()))
-        for account_id, version in chosen
-    ]
-    return [request.SerializeToString() for request in reservations], [request.SerializeToString() for request in captures]
+def reservations(pick: Callable[[], str], count: int) -> list[bytes]:
+    """Returns requests that set a point aside."""
+    requests = (
+        messages.ReservePointsRequest(account=_name(pick()), amount=1, reference=_order_number(), request_id=str(uuid4()))
+        for _ in range(count)
+    )
+    return [request.SerializeToString() for request in requests]
+
+
+def captures(uri: str) -> list[bytes]:
+    """Returns a capture of each hold that is open, in no order."""
+    with psycopg.connect(uri) as connection:
+        holds = connection.execute("""
+            select account_id, hold_id from balance.hold join balance.account using (account_key) where state = 1 order by random()
+        """).fetchall()
+    requests = (
+        messages.CapturePointsRequest(hold=f"{_name(account_id)}/holds/{hold_id}", request_id=str(uuid4())) for account_id, hold_id in holds
+    )
+    return [request.SerializeToString() for request in requests]
 
 
 def pages(page_tokens: PageTokens, account_id: str, operations: int, count: int) -> list[bytes]:

@@ -85,12 +85,10 @@ class Measurements:
         return self._load("BatchApply", self._bench.ledgers[:1], bodies, in_flight=BATCHES_IN_FLIGHT, each=ledger_data.BATCH_SIZE)
 
     def _pairs(self) -> Measured:
-        """Reserves on as many accounts as the time is enough for, then captures all of it."""
-        chosen = ledger_data.versions(self._bench.uri, self._bench.accounts)
-        reservations, captures = ledger_data.holds(chosen)
-        reserved = self._load("ReservePoints", self._bench.ledgers[:1], reservations)
-        made = round(reserved.per_s * self._seconds)
-        captured = self._load("CapturePoints", self._bench.ledgers[:1], captures[: min(made, len(captures)) - IN_FLIGHT])
+        """Reserves as often as the time is enough for, then captures all of it."""
+        bodies = ledger_data.reservations(self._spread, self._count(IN_FLIGHT))
+        reserved = self._load("ReservePoints", self._bench.ledgers[:1], bodies)
+        captured = self._load("CapturePoints", self._bench.ledgers[:1], ledger_data.captures(self._bench.uri))
         return Measured(
             per_s=1 / (1 / reserved.per_s + 1 / captured.per_s),
             p50_ms=reserved.p50_ms + captured.p50_ms,

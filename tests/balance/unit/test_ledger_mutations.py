@@ -18,7 +18,7 @@ from tests.balance.unit.test_ledger_machine import LedgerMachine
 
 # Always the same examples, none stored, and no time spent on a smaller one: it is enough that one is found.
 HUNT = settings(
-    max_examples=600, stateful_step_count=30, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+    max_examples=4000, stateful_step_count=30, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
     report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
