@@ -26,6 +26,14 @@ class FieldViolation:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class PreconditionViolation:
+    """What is not as it would have to be: a subject (a SKU) and a sentence."""
+
+    subject: str
+    description: str
+
+
 class GalenError(Exception):
     """A refusal with a reason that callers can act on. Texts and metadata must be fit for strangers' eyes."""
 
@@ -38,12 +46,14 @@ class GalenError(Exception):
         *,
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[FieldViolation] = (),
+        preconditions: Sequence[PreconditionViolation] = (),
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
+        self.preconditions = tuple(preconditions)
         self.retry_after_s = retry_after_s
 
 

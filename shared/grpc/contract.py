@@ -52,6 +52,7 @@ class MethodContract:
     services: frozenset[str]
     writes: bool
     ownership: OwnershipRule | None
+    receives_stream: bool = False
 
 
 def read_contracts(services: Iterable[ServiceDescriptor]) -> Mapping[str, MethodContract]:
@@ -70,6 +71,7 @@ def _read(service: ServiceDescriptor, method: MethodDescriptor) -> MethodContrac
         services=frozenset(policy.services),
         writes=policy.writes,
         ownership=OwnershipRule(tuple(policy.own.fields), policy.own.collection) if policy.HasField("own") else None,
+        receives_stream=method.client_streaming,
     )
     for fault in _faults(contract, method.input_type):
         raise ContractError(f"{contract.path}: {fault}")
@@ -87,6 +89,8 @@ def _faults(contract: MethodContract, request: Descriptor) -> Iterable[str]:
         yield "needs a policy: either public, or roles or services"
     if contract.writes and "request_id" not in request.fields_by_name:
         yield "writes, so its request needs a request_id"
+    if contract.receives_stream and contract.ownership:
+        yield "receives a stream, whose owner is not looked for"
     if contract.ownership and (not contract.ownership.fields or not contract.ownership.collection):
         yield "its ownership rule names no field or no collection"
     for field in contract.ownership.fields if contract.ownership else ():

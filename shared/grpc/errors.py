@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from shared.errors import FieldViolation, GalenError
+from shared.errors import FieldViolation, GalenError, PreconditionViolation
 
 PREFIX = "ERROR_REASON_"
 VIOLATIONS_MAX = 20
@@ -74,10 +74,7 @@ def _details(error: GalenError, rule: ErrorRule) -> Iterable[Message]:
     if error.violations:
         yield _bad_request(error.violations)
     if rule.code == code_pb2.FAILED_PRECONDITION:
-        failure = error_details_pb2.PreconditionFailure.Violation(
-            type=error.reason, subject=error.domain, description=_clipped(error.message)
-        )
-        yield error_details_pb2.PreconditionFailure(violations=[failure])
+        yield _precondition_failure(error)
     if error.retry_after_s is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(max(1, round(error.retry_after_s * 1000)))
@@ -92,6 +89,16 @@ def _bad_request(violations: Iterable[FieldViolation]) -> error_details_pb2.BadR
         if len(request.field_violations) == VIOLATIONS_MAX or request.ByteSize() > VIOLATIONS_BYTES_MAX:
             break
     return request
+
+
+def _precondition_failure(error: GalenError) -> error_details_pb2.PreconditionFailure:
+    """Lists what the error names, as much as fits; the error itself if it names nothing."""
+    failure = error_details_pb2.PreconditionFailure()
+    for violation in error.preconditions or (PreconditionViolation(error.domain, error.message),):
+        failure.violations.add(type=error.reason, subject=_clipped(violation.subject), description=_clipped(violation.description))
+        if len(failure.violations) == VIOLATIONS_MAX or failure.ByteSize() > VIOLATIONS_BYTES_MAX:
+            break
+    return failure
 
 
 def _clipped(text: str) -> str:

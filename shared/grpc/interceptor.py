@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
@@ -50,6 +51,14 @@ Translate = Callable[[Exception], GalenError | None]
 DEADLINE_DEFAULT_S = 10.0
 WRITE_LIMIT_S = 30.0
 UNKNOWN = "_OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message of a caller's stream. One that breaks the contract's rules has a fault: the servicer answers it, the stream goes on."""
+
+    message: Any
+    fault: InvalidRequest | None = None
 
 
 class ContractInterceptor(grpc.aio.ServerInterceptor):
@@ -95,6 +104,13 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, contract: MethodContract, inner: Handler) -> Handler:
         # The bytes are parsed in _admit: gRPC would answer malformed ones with INTERNAL.
+        if inner.request_streaming:
+            both: Any = inner.stream_stream
+
+            async def serve_both(raws: AsyncIterator[bytes], context: Context) -> None:
+                await self._observe(contract.path, context, lambda: self._stream_both(contract, both, raws, context))
+
+            return grpc.stream_stream_rpc_method_handler(serve_both, response_serializer=inner.response_serializer)
         if inner.response_streaming:
             stream: Any = inner.unary_stream
 
@@ -169,6 +185,25 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
             async with aclosing(behavior(request, context)) as responses:
                 async for response in responses:
                     await context.write(response)
+
+    async def _stream_both(self, contract: MethodContract, behavior: Stream, raws: AsyncIterator[bytes], context: Context) -> None:
+        """The sender is judged once, each message by itself."""
+        with self._streams.entered():
+            principal = await self._authenticate(contract, context)
+            admit(contract, principal)
+            async with aclosing(behavior(self._received(contract, raws), context)) as responses:
+                async for response in responses:
+                    await context.write(response)
+
+    async def _received(self, contract: MethodContract, raws: AsyncIterator[bytes]) -> AsyncIterator[Received]:
+        async for raw in raws:
+            message = _parse(contract, raw)
+            try:
+                self._validate(message)
+            except InvalidRequest as fault:
+                yield Received(message, fault)
+            else:
+                yield Received(message)
 
     def end_streams(self) -> None:
         """Ends the streams that are open with UNAVAILABLE, so that their callers resume elsewhere."""
