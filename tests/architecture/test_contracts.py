@@ -86,8 +86,8 @@ def subclasses(kind: type[GalenError]) -> Iterator[type[GalenError]]:
 
 
 def test_every_reason_has_one_class_and_every_class_a_reason() -> None:
-    for path in SERVICES_FOLDER.glob("*/domain/errors.py"):
-        importlib.import_module(f"services.{path.parts[-3]}.domain.errors")
+    for path in SERVICES_FOLDER.glob("*/domain/**/errors.py"):
+        importlib.import_module(".".join(path.relative_to(SERVICES_FOLDER.parent).with_suffix("").parts))
     raised = [(kind.domain, kind.reason) for kind in subclasses(GalenError) if "reason" in vars(kind)]
     declared = {(error_domain(enum), value.name.removeprefix("ERROR_REASON_")) for enum in REASONS for value in enum.values if value.number}
 

@@ -1,0 +1,60 @@
+"""One use case, one transaction: begun here, committed by name, with the answer remembered under the request's id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.orders.adapters.postgres.tables import request_log
+from shared.postgres.request_log import RequestLog
+from shared.requests import RequestKey
+
+T = TypeVar("T")
+
+
+class Transaction:
+    """An open transaction; without `commit` it leaves nothing behind. Repositories are made for its `connection`."""
+
+    def __init__(self, connection: AsyncConnection, log: RequestLog, codecs: dict[Any, TypeAdapter[Any]]) -> None:
+        self.connection = connection
+        self._log = log
+        self._codecs = codecs
+
+    async def answered(self, key: RequestKey, kind: type[T]) -> T | None:
+        """Returns what the request was answered before; None if it is new and ours to do here. Comes before anything else.
+
+        `kind` is a frozen dataclass (or a list of them). Raises RequestIdReused.
+        """
+        reply = await self._log.begin(self.connection, key)
+        if reply is None:
+            return None
+        answer: T = self._codec(kind).validate_python(reply["answer"])
+        return answer
+
+    async def commit(self, key: RequestKey, kind: type[T], answer: T) -> None:
+        """Remembers the answer of the request that `answered` began, and commits."""
+        await self._log.finish(self.connection, key, {"answer": self._codec(kind).dump_python(answer, mode="json")})
+        await self.connection.commit()
+
+    def _codec(self, kind: type[T]) -> TypeAdapter[T]:
+        codec = self._codecs.get(kind)
+        if codec is None:
+            codec = self._codecs[kind] = TypeAdapter(kind)
+        return codec
+
+
+class Transactions:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._log = RequestLog(request_log)
+        self._codecs: dict[Any, TypeAdapter[Any]] = {}
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        """Opens a transaction for the length of the block."""
+        async with self._engine.connect() as connection:
+            yield Transaction(connection, self._log, self._codecs)

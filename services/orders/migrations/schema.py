@@ -1,0 +1,35 @@
+"""What `migrate` needs to know of this service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.orders.adapters.postgres.tables import SCHEMA, metadata
+from shared.postgres.migrations import ServiceSchema
+
+_APPEND_ONLY = ("select", "insert")
+_KEPT = ("select", "insert", "update")
+
+# History is never changed: events, movements and uses of prescriptions can't be removed by the service, events and movements not altered.
+schema = ServiceSchema(
+    name=SCHEMA,
+    metadata=metadata,
+    scripts=Path(__file__).parent,
+    privileges={
+        "order_event": _APPEND_ONLY,
+        "stock_movement": _APPEND_ONLY,
+        "reservation_line": _APPEND_ONLY,
+        "order_feed": ("select", "insert", "delete"),
+        "order_outbox": ("select", "insert", "delete"),
+        "reservation_lot": ("select", "insert", "update", "delete"),
+        "schema_version": ("select",),
+        **dict.fromkeys(
+            (
+                *("medicine", "prescription", "prescription_use", "location", "stock_level", "stock_lot", "reservation"),
+                *("customer_order", "order_item", "request_log"),
+            ),
+            _KEPT,
+        ),
+        "*": ("select", "insert", "update", "delete"),  # the job queue
+    },
+)

@@ -1,0 +1,420 @@
+"""Catalogue, prescriptions, stock, orders with their events, remembered replies, jobs; and the first location."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+from shared.jobs.schema import create_job_tables, drop_job_tables
+
+revision = "0001"
+down_revision = None
+
+SCHEMA = "orders"
+TIME = sa.TIMESTAMP(timezone=True)
+NOW = sa.text("clock_timestamp()")
+TABLES = (
+    "customer_order",
+    "location",
+    "medicine",
+    "order_feed",
+    "order_outbox",
+    "prescription",
+    "request_log",
+    "reservation",
+    "stock_lot",
+    "stock_movement",
+    "order_event",
+    "order_item",
+    "prescription_use",
+    "reservation_line",
+    "reservation_lot",
+    "stock_level",
+)
+
+
+def upgrade() -> None:
+    create_customer_order()
+    create_location()
+    create_medicine()
+    create_order_feed()
+    create_order_outbox()
+    create_prescription()
+    create_request_log()
+    create_reservation()
+    create_stock_lot()
+    create_stock_movement()
+    create_order_event()
+    create_order_item()
+    create_prescription_use()
+    create_reservation_line()
+    create_reservation_lot()
+    create_stock_level()
+    op.execute("insert into orders.location (location_id, display_name) values ('main', 'Main pharmacy')")
+    create_job_tables(op.get_bind())
+
+
+def downgrade() -> None:
+    drop_job_tables(op.get_bind())
+    for table in reversed(TABLES):
+        op.drop_table(table, schema=SCHEMA)
+
+
+def create_customer_order() -> None:
+    op.create_table(
+        "customer_order",
+        sa.Column("order_id", sa.Uuid, nullable=False),
+        sa.Column("customer_id", sa.Text, nullable=False),
+        sa.Column("order_number", sa.Text, nullable=False),
+        sa.Column("location_id", sa.Text, nullable=False),
+        sa.Column("currency", sa.Text, nullable=False),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("state", sa.SmallInteger, nullable=False),
+        sa.Column("fulfilment", sa.SmallInteger, nullable=False),
+        sa.Column("subtotal_minor", sa.BigInteger, nullable=False),
+        sa.Column("payable_minor", sa.BigInteger, nullable=False),
+        sa.Column("has_rx", sa.Boolean, nullable=False),
+        sa.Column("has_controlled", sa.Boolean, nullable=False),
+        sa.Column("contact_name", sa.Text, nullable=False),
+        sa.Column("contact_phone", sa.Text, nullable=False),
+        sa.Column("contact_email", sa.Text, nullable=False),
+        sa.Column("delivery_address", postgresql.JSONB),
+        sa.Column("assignee", sa.Text, nullable=False),
+        sa.Column("preparer", sa.Text, nullable=False),
+        sa.Column("reviewer", sa.Text, nullable=False),
+        sa.Column("tracking_number", sa.Text, nullable=False),
+        sa.Column("pickup_code", sa.Text, nullable=False),
+        sa.Column("cancel_reason", sa.Text, nullable=False),
+        sa.Column("payment_state", sa.SmallInteger, nullable=False),
+        sa.Column("points_state", sa.SmallInteger, nullable=False),
+        sa.Column("points_minor", sa.BigInteger, nullable=False),
+        sa.Column("pending_operation", sa.SmallInteger, nullable=False),
+        sa.Column("pending_since", TIME),
+        sa.Column("overdue", sa.Boolean, nullable=False),
+        sa.Column("due_at", TIME),
+        sa.Column("assigned_at", TIME),
+        sa.Column("authorized_at", TIME),
+        sa.Column("reviewed_at", TIME),
+        sa.Column("paid_at", TIME),
+        sa.Column("prepared_at", TIME),
+        sa.Column("ready_at", TIME),
+        sa.Column("sent_at", TIME),
+        sa.Column("finished_at", TIME),
+        sa.Column("cancelled_at", TIME),
+        sa.Column("expired_at", TIME),
+        sa.Column("returned_at", TIME),
+        sa.Column("events", sa.Integer, nullable=False),
+        sa.Column("version", sa.BigInteger, server_default="1", nullable=False),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.Column("updated_at", TIME, server_default=NOW, nullable=False),
+        sa.Column("search", postgresql.TSVECTOR, nullable=False),
+        sa.CheckConstraint("state between 1 and 10", name="customer_order_state_known"),
+        sa.PrimaryKeyConstraint("order_id"),
+        sa.UniqueConstraint("order_number", name="customer_order_number_unique"),
+        schema=SCHEMA,
+    )
+    op.create_index("customer_order_due", "customer_order", ["due_at"], schema=SCHEMA, postgresql_where=sa.text("state in (1, 4, 7, 8)"))
+    op.create_index("customer_order_in_state", "customer_order", ["state", "created_at", "order_id"], schema=SCHEMA)
+    op.create_index("customer_order_newest", "customer_order", ["created_at", "order_id"], schema=SCHEMA)
+    op.create_index("customer_order_of_customer", "customer_order", ["customer_id", "created_at", "order_id"], schema=SCHEMA)
+    op.create_index(
+        "customer_order_pending", "customer_order", ["pending_since"], schema=SCHEMA, postgresql_where=sa.text("pending_operation <> 0")
+    )
+    op.create_index(
+        "customer_order_queue",
+        "customer_order",
+        ["location_id", "state", "due_at", "order_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("state in (2, 3, 4, 7, 8)"),
+    )
+    op.create_index("customer_order_search", "customer_order", ["search"], schema=SCHEMA, postgresql_using="gin")
+
+
+def create_location() -> None:
+    op.create_table(
+        "location",
+        sa.Column("location_id", sa.Text, nullable=False),
+        sa.Column("display_name", sa.Text, nullable=False),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.PrimaryKeyConstraint("location_id"),
+        schema=SCHEMA,
+    )
+
+
+def create_medicine() -> None:
+    op.create_table(
+        "medicine",
+        sa.Column("sku", sa.Text, nullable=False),
+        sa.Column("display_name", sa.Text, nullable=False),
+        sa.Column("form", sa.Text, nullable=False),
+        sa.Column("strength", sa.Text, nullable=False),
+        sa.Column("currency", sa.Text, nullable=False),
+        sa.Column("price_minor", sa.BigInteger, nullable=False),
+        sa.Column("rx_required", sa.Boolean, nullable=False),
+        sa.Column("cold_chain", sa.Boolean, nullable=False),
+        sa.Column("withdrawn", sa.Boolean, nullable=False),
+        sa.Column("schedule", sa.SmallInteger, nullable=False),
+        sa.Column("max_per_order", sa.Integer, nullable=False),
+        sa.Column("max_per_period", sa.Integer, nullable=False),
+        sa.Column("period_days", sa.Integer, nullable=False),
+        sa.Column("min_remaining_shelf_days", sa.Integer, nullable=False),
+        sa.Column("version", sa.BigInteger, server_default="1", nullable=False),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.Column("updated_at", TIME, server_default=NOW, nullable=False),
+        sa.Column(
+            "search",
+            postgresql.TSVECTOR,
+            sa.Computed("to_tsvector('simple', sku || ' ' || display_name || ' ' || form || ' ' || strength)", persisted=True),
+        ),
+        sa.CheckConstraint("price_minor >= 0", name="medicine_price_not_negative"),
+        sa.PrimaryKeyConstraint("sku"),
+        schema=SCHEMA,
+    )
+    op.create_index("medicine_search", "medicine", ["search"], schema=SCHEMA, postgresql_using="gin")
+
+
+def create_order_feed() -> None:
+    op.create_table(
+        "order_feed",
+        sa.Column("position", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("order_id", sa.Uuid, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("customer_id", sa.Text, nullable=False),
+        sa.Column("location_id", sa.Text, nullable=False),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.PrimaryKeyConstraint("position"),
+        sa.UniqueConstraint("order_id", "number", name="order_feed_once"),
+        schema=SCHEMA,
+    )
+    op.create_index("order_feed_of_customer", "order_feed", ["customer_id", "position"], schema=SCHEMA)
+
+
+def create_order_outbox() -> None:
+    op.create_table(
+        "order_outbox",
+        sa.Column("order_id", sa.Uuid, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("order_id", "number"),
+        schema=SCHEMA,
+    )
+
+
+def create_prescription() -> None:
+    op.create_table(
+        "prescription",
+        sa.Column("prescription_id", sa.Uuid, nullable=False),
+        sa.Column("customer_id", sa.Text, nullable=False),
+        sa.Column("number", sa.Text, nullable=False),
+        sa.Column("prescriber", sa.Text, nullable=False),
+        sa.Column("issued_on", sa.Date, nullable=False),
+        sa.Column("expires_on", sa.Date, nullable=False),
+        sa.Column("refills", sa.Integer, nullable=False),
+        sa.Column("uses", sa.Integer, nullable=False),
+        sa.Column("skus", postgresql.ARRAY(sa.Text), nullable=False),
+        sa.Column("revoked", sa.Boolean, nullable=False),
+        sa.Column("version", sa.BigInteger, server_default="1", nullable=False),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.Column("updated_at", TIME, server_default=NOW, nullable=False),
+        sa.CheckConstraint("uses >= 0 and uses <= refills + 1", name="prescription_uses_in_bounds"),
+        sa.PrimaryKeyConstraint("prescription_id"),
+        sa.UniqueConstraint("customer_id", "number", name="prescription_number_unique"),
+        schema=SCHEMA,
+    )
+    op.create_index("prescription_of_customer", "prescription", ["customer_id", "created_at", "prescription_id"], schema=SCHEMA)
+
+
+def create_request_log() -> None:
+    op.create_table(
+        "request_log",
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("request_id", sa.Uuid, nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+        sa.Column("reply", postgresql.JSONB),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.PrimaryKeyConstraint("actor", "request_id"),
+        schema=SCHEMA,
+    )
+
+
+def create_reservation() -> None:
+    op.create_table(
+        "reservation",
+        sa.Column("reservation_id", sa.Uuid, nullable=False),
+        sa.Column("location_id", sa.Text, nullable=False),
+        sa.Column("order_id", sa.Uuid),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("expires_at", TIME, nullable=False),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.CheckConstraint("state in ('HELD', 'COMMITTED', 'RELEASED', 'EXPIRED')", name="reservation_state_known"),
+        sa.PrimaryKeyConstraint("reservation_id"),
+        sa.UniqueConstraint("order_id", name="reservation_order_unique"),
+        schema=SCHEMA,
+    )
+    op.create_index(
+        "reservation_due", "reservation", ["expires_at"], schema=SCHEMA, postgresql_where=sa.text("state = 'HELD' and order_id is null")
+    )
+
+
+def create_stock_lot() -> None:
+    op.create_table(
+        "stock_lot",
+        sa.Column("lot_id", sa.Uuid, nullable=False),
+        sa.Column("location_id", sa.Text, nullable=False),
+        sa.Column("sku", sa.Text, nullable=False),
+        sa.Column("lot_number", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("origin", sa.Text, nullable=False),
+        sa.Column("expires_on", sa.Date, nullable=False),
+        sa.Column("on_hand", sa.BigInteger, nullable=False),
+        sa.Column("version", sa.BigInteger, server_default="1", nullable=False),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.Column("updated_at", TIME, server_default=NOW, nullable=False),
+        sa.CheckConstraint("origin in ('SUPPLY', 'RETURN')", name="stock_lot_origin_known"),
+        sa.CheckConstraint("state in ('SELLABLE', 'QUARANTINED', 'RECALLED', 'EXPIRED')", name="stock_lot_state_known"),
+        sa.CheckConstraint("on_hand >= 0", name="stock_lot_on_hand_not_negative"),
+        sa.PrimaryKeyConstraint("lot_id"),
+        sa.UniqueConstraint("location_id", "sku", "lot_number", "origin", name="stock_lot_unique"),
+        schema=SCHEMA,
+    )
+    op.create_index("stock_lot_by_expiry", "stock_lot", ["location_id", "expires_on", "lot_id"], schema=SCHEMA)
+    op.create_index(
+        "stock_lot_first_expired_first_out",
+        "stock_lot",
+        ["location_id", "sku", "expires_on", "lot_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("state = 'SELLABLE' and on_hand > 0"),
+    )
+    op.create_index("stock_lot_number", "stock_lot", ["sku", "lot_number"], schema=SCHEMA)
+
+
+def create_stock_movement() -> None:
+    op.create_table(
+        "stock_movement",
+        sa.Column("movement_id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("location_id", sa.Text, nullable=False),
+        sa.Column("sku", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("lot_id", sa.Uuid),
+        sa.Column("on_hand_delta", sa.BigInteger, nullable=False),
+        sa.Column("reserved_delta", sa.BigInteger, nullable=False),
+        sa.Column("on_hand_after", sa.BigInteger, nullable=False),
+        sa.Column("reserved_after", sa.BigInteger, nullable=False),
+        sa.Column("lot_delta", sa.BigInteger, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("reference", sa.Text, nullable=False),
+        sa.Column("created_at", TIME, server_default=NOW, nullable=False),
+        sa.PrimaryKeyConstraint("movement_id"),
+        schema=SCHEMA,
+    )
+    op.create_index("stock_movement_of_location", "stock_movement", ["location_id", "movement_id"], schema=SCHEMA)
+    op.create_index("stock_movement_of_lot", "stock_movement", ["lot_id", "movement_id"], schema=SCHEMA)
+    op.create_index("stock_movement_of_sku", "stock_movement", ["location_id", "sku", "movement_id"], schema=SCHEMA)
+
+
+def create_order_event() -> None:
+    op.create_table(
+        "order_event",
+        sa.Column("order_id", sa.Uuid, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("kind", sa.SmallInteger, nullable=False),
+        sa.Column("from_state", sa.SmallInteger, nullable=False),
+        sa.Column("to_state", sa.SmallInteger, nullable=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("details", postgresql.JSONB, nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.ForeignKeyConstraint(["order_id"], ["orders.customer_order.order_id"], name="order_event_order"),
+        sa.PrimaryKeyConstraint("order_id", "number"),
+        schema=SCHEMA,
+    )
+
+
+def create_order_item() -> None:
+    op.create_table(
+        "order_item",
+        sa.Column("order_id", sa.Uuid, nullable=False),
+        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("sku", sa.Text, nullable=False),
+        sa.Column("display_name", sa.Text, nullable=False),
+        sa.Column("form", sa.Text, nullable=False),
+        sa.Column("strength", sa.Text, nullable=False),
+        sa.Column("unit_price_minor", sa.BigInteger, nullable=False),
+        sa.Column("total_minor", sa.BigInteger, nullable=False),
+        sa.Column("quantity", sa.Integer, nullable=False),
+        sa.Column("returned_quantity", sa.Integer, nullable=False),
+        sa.Column("rx_required", sa.Boolean, nullable=False),
+        sa.Column("cold_chain", sa.Boolean, nullable=False),
+        sa.Column("schedule", sa.SmallInteger, nullable=False),
+        sa.Column("prescription_id", sa.Uuid),
+        sa.CheckConstraint("quantity > 0 and returned_quantity between 0 and quantity", name="order_item_quantities"),
+        sa.ForeignKeyConstraint(["order_id"], ["orders.customer_order.order_id"], name="order_item_order"),
+        sa.PrimaryKeyConstraint("order_id", "position"),
+        sa.UniqueConstraint("order_id", "sku", name="order_item_sku_unique"),
+        schema=SCHEMA,
+    )
+    op.create_index("order_item_sku", "order_item", ["sku", "order_id"], schema=SCHEMA)
+
+
+def create_prescription_use() -> None:
+    op.create_table(
+        "prescription_use",
+        sa.Column("prescription_id", sa.Uuid, nullable=False),
+        sa.Column("order_id", sa.Uuid, nullable=False),
+        sa.Column("given_back", sa.Boolean, server_default="false", nullable=False),
+        sa.ForeignKeyConstraint(["order_id"], ["orders.customer_order.order_id"], name="prescription_use_order"),
+        sa.ForeignKeyConstraint(["prescription_id"], ["orders.prescription.prescription_id"], name="prescription_use_prescription"),
+        sa.PrimaryKeyConstraint("prescription_id", "order_id"),
+        schema=SCHEMA,
+    )
+    op.create_index("prescription_use_of_order", "prescription_use", ["order_id"], schema=SCHEMA)
+
+
+def create_reservation_line() -> None:
+    op.create_table(
+        "reservation_line",
+        sa.Column("reservation_id", sa.Uuid, nullable=False),
+        sa.Column("sku", sa.Text, nullable=False),
+        sa.Column("quantity", sa.BigInteger, nullable=False),
+        sa.CheckConstraint("quantity > 0", name="reservation_line_quantity_positive"),
+        sa.ForeignKeyConstraint(["reservation_id"], ["orders.reservation.reservation_id"], name="reservation_line_reservation"),
+        sa.PrimaryKeyConstraint("reservation_id", "sku"),
+        schema=SCHEMA,
+    )
+
+
+def create_reservation_lot() -> None:
+    op.create_table(
+        "reservation_lot",
+        sa.Column("reservation_id", sa.Uuid, nullable=False),
+        sa.Column("sku", sa.Text, nullable=False),
+        sa.Column("lot_id", sa.Uuid, nullable=False),
+        sa.Column("quantity", sa.BigInteger, nullable=False),
+        sa.CheckConstraint("quantity > 0", name="reservation_lot_quantity_positive"),
+        sa.ForeignKeyConstraint(["lot_id"], ["orders.stock_lot.lot_id"], name="reservation_lot_lot"),
+        sa.PrimaryKeyConstraint("reservation_id", "sku", "lot_id"),
+        schema=SCHEMA,
+    )
+    op.create_index("reservation_lot_by_lot", "reservation_lot", ["lot_id"], schema=SCHEMA)
+
+
+def create_stock_level() -> None:
+    op.create_table(
+        "stock_level",
+        sa.Column("location_id", sa.Text, nullable=False),
+        sa.Column("sku", sa.Text, nullable=False),
+        sa.Column("on_hand", sa.BigInteger, server_default="0", nullable=False),
+        sa.Column("reserved", sa.BigInteger, server_default="0", nullable=False),
+        sa.Column("reorder_point", sa.BigInteger, server_default="0", nullable=False),
+        sa.Column("version", sa.BigInteger, server_default="1", nullable=False),
+        sa.CheckConstraint("on_hand >= 0", name="stock_level_on_hand_not_negative"),
+        sa.CheckConstraint("reserved >= 0", name="stock_level_reserved_not_negative"),
+        sa.ForeignKeyConstraint(["location_id"], ["orders.location.location_id"], name="stock_level_location"),
+        sa.ForeignKeyConstraint(["sku"], ["orders.medicine.sku"], name="stock_level_medicine"),
+        sa.PrimaryKeyConstraint("location_id", "sku"),
+        schema=SCHEMA,
+        postgresql_with={"fillfactor": "70"},
+    )
+    op.create_index("stock_level_low", "stock_level", ["location_id", "sku"], schema=SCHEMA, postgresql_where=sa.text("reorder_point > 0"))
