@@ -78,6 +78,33 @@ async def test_a_programme_is_created_once_and_keeps_its_title(office: Office) -
     assert (await refusal_of(office.create(program, "Summer"))).reason == "PROGRAM_EXISTS"
 
 
+async def test_no_account_and_no_programme_can_be_called_like_the_sign_for_all_of_them(office: Office, identities: Identities) -> None:
+    office.account, office.customer = "programs/main/accounts/-", "-"
+    customers, orders = identities.service("customers"), identities.service("orders")
+    create = messages.CreateAccountRequest(parent="programs/main", account_id="-", request_id=str(uuid4()))
+    reserve = messages.ReservePointsRequest(account=office.account, amount=1, reference="18", request_id=str(uuid4()))
+    batch = messages.BatchApplyRequest(
+        parent="programs/main",
+        commands=[messages.BatchCommand(reserve=reserve)],
+        mode=messages.BATCH_MODE_INDEPENDENT,
+        request_id=str(uuid4()),
+    )
+    opening = messages.OpeningBalance(account=office.account, amount=1, reference="old", request_id=str(uuid4()))
+    openings = messages.ImportBalancesRequest(parent="programs/main", openings=[opening], request_id=str(uuid4()))
+
+    for call in (
+        office.stub.CreateAccount(create, metadata=customers, timeout=5),
+        office.credit(1),
+        office.withdraw(1),
+        office.limit(1),
+        office.stub.ReservePoints(reserve, metadata=orders, timeout=5),
+        office.stub.BatchApply(batch, metadata=orders, timeout=5),
+        office.stub.ImportBalances(openings, metadata=office.admin, timeout=5),
+        office.create("-", "All"),
+    ):
+        assert (await refusal_of(call)).reason == "INVALID_REQUEST"
+
+
 async def test_programmes_are_listed_by_id_page_by_page(office: Office) -> None:
     for _ in range(3):
         await office.create(f"p{uuid4().hex}", "Winter")

@@ -30,7 +30,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&galen/accrual/v1/accrual_service.proto\x12\x10galen.accrual.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgalen/accrual/v1/claim.proto\x1a\x1fgalen/accrual/v1/provider.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x9d\x01\n\x12SubmitClaimRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12)\n\x06number\x18\x02 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x12r\x10\x32\x0e^[0-9]{1,255}$\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"o\n\x13SubmitClaimResponse\x12&\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x17.galen.accrual.v1.Claim\x12\x30\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.galen.accrual.v1.SubmitOutcome\"\xe3\x01\n\x17RegisterPurchaseRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12)\n\x06number\x18\x02 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x12r\x10\x32\x0e^[0-9]{1,255}$\x12?\n\x05goods\x18\x03 \x03(\x0b\x32\x1f.galen.accrual.v1.PurchasedGoodB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"n\n\rPurchasedGood\x12\x34\n\x0b\x64\x65scription\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xe8\x07\x32\x0f^[^[:cntrl:]]*$\x12\'\n\x0bprice_minor\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00\"B\n\x18RegisterPurchaseResponse\x12&\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x17.galen.accrual.v1.Claim\"_\n\x0fGetClaimRequest\x12L\n\x04name\x18\x01 \x01(\tB>\xe2\x41\x01\x02\xbaH7r523^customers/[A-Za-z0-9_-]{1,64}/claims/[0-9]{1,255}$\":\n\x10GetClaimResponse\x12&\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x17.galen.accrual.v1.Claim\"\x89\x01\n\x11ListClaimsRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"V\n\x12ListClaimsResponse\x12\'\n\x06\x63laims\x18\x01 \x03(\x0b\x32\x17.galen.accrual.v1.Claim\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1a\n\x18GetProviderStatusRequest\"M\n\x19GetProviderStatusResponse\x12\x30\n\x06status\x18\x01 \x01(\x0b\x32 .galen.accrual.v1.ProviderStatus*m\n\rSubmitOutcome\x12\x1e\n\x1aSUBMIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUBMIT_OUTCOME_CREATED\x10\x01\x12 \n\x1cSUBMIT_OUTCOME_ALREADY_YOURS\x10\x02\x32\xd6\x06\n\x0e\x41\x63\x63rualService\x12\xa4\x01\n\x0bSubmitClaim\x12$.galen.accrual.v1.SubmitClaimRequest\x1a%.galen.accrual.v1.SubmitClaimResponse\"H\xca\xf3\x18\x1a\x12\x01\x01 \x01*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02$\"\x1f/v1/{parent=customers/*}/claims:\x01*\x12\xb4\x01\n\x10RegisterPurchase\x12).galen.accrual.v1.RegisterPurchaseRequest\x1a*.galen.accrual.v1.RegisterPurchaseResponse\"I\xca\xf3\x18\n\x1a\x06orders \x01\x82\xd3\xe4\x93\x02\x35\"0/v1/{parent=customers/*}/claims:registerPurchase:\x01*\x12\xa1\x01\n\x08GetClaim\x12!.galen.accrual.v1.GetClaimRequest\x1a\".galen.accrual.v1.GetClaimResponse\"N\x90\x02\x01\xca\xf3\x18 \x12\x03\x01\x02\x04\x1a\x06orders*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=customers/*/claims/*}\x12\xa9\x01\n\nListClaims\x12#.galen.accrual.v1.ListClaimsRequest\x1a$.galen.accrual.v1.ListClaimsResponse\"P\x90\x02\x01\xca\xf3\x18\"\x12\x03\x01\x02\x04\x1a\x06orders*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=customers/*}/claims\x12\x95\x01\n\x11GetProviderStatus\x12*.galen.accrual.v1.GetProviderStatusRequest\x1a+.galen.accrual.v1.GetProviderStatusResponse\"\'\x90\x02\x01\xca\xf3\x18\x0c\x12\x02\x02\x04\x1a\x06orders\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/providerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&galen/accrual/v1/accrual_service.proto\x12\x10galen.accrual.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgalen/accrual/v1/claim.proto\x1a\x1fgalen/accrual/v1/provider.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xac\x01\n\x12SubmitClaimRequest\x12I\n\x06parent\x18\x01 \x01(\tB9\xe2\x41\x01\x02\xbaH2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$\x12)\n\x06number\x18\x02 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x12r\x10\x32\x0e^[0-9]{1,255}$\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"o\n\x13SubmitClaimResponse\x12&\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x17.galen.accrual.v1.Claim\x12\x30\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.galen.accrual.v1.SubmitOutcome\"\xf2\x01\n\x17RegisterPurchaseRequest\x12I\n\x06parent\x18\x01 \x01(\tB9\xe2\x41\x01\x02\xbaH2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$\x12)\n\x06number\x18\x02 \x01(\tB\x19\xe2\x41\x01\x02\xbaH\x12r\x10\x32\x0e^[0-9]{1,255}$\x12?\n\x05goods\x18\x03 \x03(\x0b\x32\x1f.galen.accrual.v1.PurchasedGoodB\x0f\xe2\x41\x01\x02\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"n\n\rPurchasedGood\x12\x34\n\x0b\x64\x65scription\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xe8\x07\x32\x0f^[^[:cntrl:]]*$\x12\'\n\x0bprice_minor\x18\x02 \x01(\x03\x42\x12\xe2\x41\x01\x02\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x00\"B\n\x18RegisterPurchaseResponse\x12&\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x17.galen.accrual.v1.Claim\"n\n\x0fGetClaimRequest\x12[\n\x04name\x18\x01 \x01(\tBM\xe2\x41\x01\x02\xbaHFrD2B^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})/claims/[0-9]{1,255}$\":\n\x10GetClaimResponse\x12&\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x17.galen.accrual.v1.Claim\"\x98\x01\n\x11ListClaimsRequest\x12I\n\x06parent\x18\x01 \x01(\tB9\xe2\x41\x01\x02\xbaH2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"V\n\x12ListClaimsResponse\x12\'\n\x06\x63laims\x18\x01 \x03(\x0b\x32\x17.galen.accrual.v1.Claim\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1a\n\x18GetProviderStatusRequest\"M\n\x19GetProviderStatusResponse\x12\x30\n\x06status\x18\x01 \x01(\x0b\x32 .galen.accrual.v1.ProviderStatus*m\n\rSubmitOutcome\x12\x1e\n\x1aSUBMIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUBMIT_OUTCOME_CREATED\x10\x01\x12 \n\x1cSUBMIT_OUTCOME_ALREADY_YOURS\x10\x02\x32\xd6\x06\n\x0e\x41\x63\x63rualService\x12\xa4\x01\n\x0bSubmitClaim\x12$.galen.accrual.v1.SubmitClaimRequest\x1a%.galen.accrual.v1.SubmitClaimResponse\"H\xca\xf3\x18\x1a\x12\x01\x01 \x01*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02$\"\x1f/v1/{parent=customers/*}/claims:\x01*\x12\xb4\x01\n\x10RegisterPurchase\x12).galen.accrual.v1.RegisterPurchaseRequest\x1a*.galen.accrual.v1.RegisterPurchaseResponse\"I\xca\xf3\x18\n\x1a\x06orders \x01\x82\xd3\xe4\x93\x02\x35\"0/v1/{parent=customers/*}/claims:registerPurchase:\x01*\x12\xa1\x01\n\x08GetClaim\x12!.galen.accrual.v1.GetClaimRequest\x1a\".galen.accrual.v1.GetClaimResponse\"N\x90\x02\x01\xca\xf3\x18 \x12\x03\x01\x02\x04\x1a\x06orders*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{name=customers/*/claims/*}\x12\xa9\x01\n\nListClaims\x12#.galen.accrual.v1.ListClaimsRequest\x1a$.galen.accrual.v1.ListClaimsResponse\"P\x90\x02\x01\xca\xf3\x18\"\x12\x03\x01\x02\x04\x1a\x06orders*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02!\x12\x1f/v1/{parent=customers/*}/claims\x12\x95\x01\n\x11GetProviderStatus\x12*.galen.accrual.v1.GetProviderStatusRequest\x1a+.galen.accrual.v1.GetProviderStatusResponse\"\'\x90\x02\x01\xca\xf3\x18\x0c\x12\x02\x02\x04\x1a\x06orders\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/providerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,13 +38,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'galen.accrual.v1.accrual_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBMITCLAIMREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_SUBMITCLAIMREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H#r!2\037^customers/[A-Za-z0-9_-]{1,64}$'
+  _globals['_SUBMITCLAIMREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$'
   _globals['_SUBMITCLAIMREQUEST'].fields_by_name['number']._loaded_options = None
   _globals['_SUBMITCLAIMREQUEST'].fields_by_name['number']._serialized_options = b'\342A\001\002\272H\022r\0202\016^[0-9]{1,255}$'
   _globals['_SUBMITCLAIMREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SUBMITCLAIMREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_REGISTERPURCHASEREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_REGISTERPURCHASEREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H#r!2\037^customers/[A-Za-z0-9_-]{1,64}$'
+  _globals['_REGISTERPURCHASEREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$'
   _globals['_REGISTERPURCHASEREQUEST'].fields_by_name['number']._loaded_options = None
   _globals['_REGISTERPURCHASEREQUEST'].fields_by_name['number']._serialized_options = b'\342A\001\002\272H\022r\0202\016^[0-9]{1,255}$'
   _globals['_REGISTERPURCHASEREQUEST'].fields_by_name['goods']._loaded_options = None
@@ -56,9 +56,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PURCHASEDGOOD'].fields_by_name['price_minor']._loaded_options = None
   _globals['_PURCHASEDGOOD'].fields_by_name['price_minor']._serialized_options = b'\342A\001\002\272H\013\"\t\030\200\240\224\245\215\035(\000'
   _globals['_GETCLAIMREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_GETCLAIMREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H7r523^customers/[A-Za-z0-9_-]{1,64}/claims/[0-9]{1,255}$'
+  _globals['_GETCLAIMREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272HFrD2B^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})/claims/[0-9]{1,255}$'
   _globals['_LISTCLAIMSREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_LISTCLAIMSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H#r!2\037^customers/[A-Za-z0-9_-]{1,64}$'
+  _globals['_LISTCLAIMSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$'
   _globals['_LISTCLAIMSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTCLAIMSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTCLAIMSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -73,30 +73,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCRUALSERVICE'].methods_by_name['ListClaims']._serialized_options = b'\220\002\001\312\363\030\"\022\003\001\002\004\032\006orders*\023\n\006parent\022\tcustomers\202\323\344\223\002!\022\037/v1/{parent=customers/*}/claims'
   _globals['_ACCRUALSERVICE'].methods_by_name['GetProviderStatus']._loaded_options = None
   _globals['_ACCRUALSERVICE'].methods_by_name['GetProviderStatus']._serialized_options = b'\220\002\001\312\363\030\014\022\002\002\004\032\006orders\202\323\344\223\002\016\022\014/v1/provider'
-  _globals['_SUBMITOUTCOME']._serialized_start=1421
-  _globals['_SUBMITOUTCOME']._serialized_end=1530
+  _globals['_SUBMITOUTCOME']._serialized_start=1481
+  _globals['_SUBMITOUTCOME']._serialized_end=1590
   _globals['_SUBMITCLAIMREQUEST']._serialized_start=247
-  _globals['_SUBMITCLAIMREQUEST']._serialized_end=404
-  _globals['_SUBMITCLAIMRESPONSE']._serialized_start=406
-  _globals['_SUBMITCLAIMRESPONSE']._serialized_end=517
-  _globals['_REGISTERPURCHASEREQUEST']._serialized_start=520
-  _globals['_REGISTERPURCHASEREQUEST']._serialized_end=747
-  _globals['_PURCHASEDGOOD']._serialized_start=749
-  _globals['_PURCHASEDGOOD']._serialized_end=859
-  _globals['_REGISTERPURCHASERESPONSE']._serialized_start=861
-  _globals['_REGISTERPURCHASERESPONSE']._serialized_end=927
-  _globals['_GETCLAIMREQUEST']._serialized_start=929
-  _globals['_GETCLAIMREQUEST']._serialized_end=1024
-  _globals['_GETCLAIMRESPONSE']._serialized_start=1026
-  _globals['_GETCLAIMRESPONSE']._serialized_end=1084
-  _globals['_LISTCLAIMSREQUEST']._serialized_start=1087
-  _globals['_LISTCLAIMSREQUEST']._serialized_end=1224
-  _globals['_LISTCLAIMSRESPONSE']._serialized_start=1226
-  _globals['_LISTCLAIMSRESPONSE']._serialized_end=1312
-  _globals['_GETPROVIDERSTATUSREQUEST']._serialized_start=1314
-  _globals['_GETPROVIDERSTATUSREQUEST']._serialized_end=1340
-  _globals['_GETPROVIDERSTATUSRESPONSE']._serialized_start=1342
-  _globals['_GETPROVIDERSTATUSRESPONSE']._serialized_end=1419
-  _globals['_ACCRUALSERVICE']._serialized_start=1533
-  _globals['_ACCRUALSERVICE']._serialized_end=2387
+  _globals['_SUBMITCLAIMREQUEST']._serialized_end=419
+  _globals['_SUBMITCLAIMRESPONSE']._serialized_start=421
+  _globals['_SUBMITCLAIMRESPONSE']._serialized_end=532
+  _globals['_REGISTERPURCHASEREQUEST']._serialized_start=535
+  _globals['_REGISTERPURCHASEREQUEST']._serialized_end=777
+  _globals['_PURCHASEDGOOD']._serialized_start=779
+  _globals['_PURCHASEDGOOD']._serialized_end=889
+  _globals['_REGISTERPURCHASERESPONSE']._serialized_start=891
+  _globals['_REGISTERPURCHASERESPONSE']._serialized_end=957
+  _globals['_GETCLAIMREQUEST']._serialized_start=959
+  _globals['_GETCLAIMREQUEST']._serialized_end=1069
+  _globals['_GETCLAIMRESPONSE']._serialized_start=1071
+  _globals['_GETCLAIMRESPONSE']._serialized_end=1129
+  _globals['_LISTCLAIMSREQUEST']._serialized_start=1132
+  _globals['_LISTCLAIMSREQUEST']._serialized_end=1284
+  _globals['_LISTCLAIMSRESPONSE']._serialized_start=1286
+  _globals['_LISTCLAIMSRESPONSE']._serialized_end=1372
+  _globals['_GETPROVIDERSTATUSREQUEST']._serialized_start=1374
+  _globals['_GETPROVIDERSTATUSREQUEST']._serialized_end=1400
+  _globals['_GETPROVIDERSTATUSRESPONSE']._serialized_start=1402
+  _globals['_GETPROVIDERSTATUSRESPONSE']._serialized_end=1479
+  _globals['_ACCRUALSERVICE']._serialized_start=1593
+  _globals['_ACCRUALSERVICE']._serialized_end=2447
 # @@protoc_insertion_point(module_scope)

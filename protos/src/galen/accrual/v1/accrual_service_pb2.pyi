@@ -87,7 +87,7 @@ class SubmitClaimResponse(_message.Message):
     """Whether this request made it."""
     @_builtins.property
     def claim(self) -> _claim_pb2.Claim:
-        """The claim."""
+        """The claim, as this request first made or found it."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class RegisterPurchaseResponse(_message.Message):
     CLAIM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def claim(self) -> _claim_pb2.Claim:
-        """The claim."""
+        """The claim, as this request first made or found it."""
 
     def __init__(
         self,

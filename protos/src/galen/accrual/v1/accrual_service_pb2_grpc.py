@@ -28,7 +28,11 @@ if _version_not_supported:
 class AccrualServiceStub:
     """Turns order numbers into points: asks the outside accrual system how many an order earned, and credits them.
 
-    An order number belongs to one customer for ever. Any call may give the reasons of `galen.errors.v1.ErrorReason`.
+    An order number belongs to one customer for ever.
+
+    Writes that succeed are remembered under (caller, `request_id`): sent again with the same content they have the same answer and no second
+    effect; with another content they are REQUEST_ID_REUSED. A refusal changes nothing, is not remembered, and does not use the id up. Any
+    call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     def __init__(self, channel):
@@ -67,14 +71,17 @@ class AccrualServiceStub:
 class AccrualServiceServicer:
     """Turns order numbers into points: asks the outside accrual system how many an order earned, and credits them.
 
-    An order number belongs to one customer for ever. Any call may give the reasons of `galen.errors.v1.ErrorReason`.
+    An order number belongs to one customer for ever.
+
+    Writes that succeed are remembered under (caller, `request_id`): sent again with the same content they have the same answer and no second
+    effect; with another content they are REQUEST_ID_REUSED. A refusal changes nothing, is not remembered, and does not use the id up. Any
+    call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     def SubmitClaim(self, request, context):
         """Claims the points of an order number for a customer.
 
-        The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
-        that made the claim gives the same answer again, and is refused for another number.
+        The answer tells a new claim from one that this customer had already. An order number is claimed once for ever.
 
         Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
         """
@@ -157,7 +164,11 @@ def add_AccrualServiceServicer_to_server(servicer, server):
 class AccrualService:
     """Turns order numbers into points: asks the outside accrual system how many an order earned, and credits them.
 
-    An order number belongs to one customer for ever. Any call may give the reasons of `galen.errors.v1.ErrorReason`.
+    An order number belongs to one customer for ever.
+
+    Writes that succeed are remembered under (caller, `request_id`): sent again with the same content they have the same answer and no second
+    effect; with another content they are REQUEST_ID_REUSED. A refusal changes nothing, is not remembered, and does not use the id up. Any
+    call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     @staticmethod

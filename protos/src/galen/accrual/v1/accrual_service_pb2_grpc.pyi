@@ -29,7 +29,11 @@ GRPC_VERSION: str
 class AccrualServiceStub:
     """Turns order numbers into points: asks the outside accrual system how many an order earned, and credits them.
 
-    An order number belongs to one customer for ever. Any call may give the reasons of `galen.errors.v1.ErrorReason`.
+    An order number belongs to one customer for ever.
+
+    Writes that succeed are remembered under (caller, `request_id`): sent again with the same content they have the same answer and no second
+    effect; with another content they are REQUEST_ID_REUSED. A refusal changes nothing, is not remembered, and does not use the id up. Any
+    call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     @_typing.overload
@@ -39,8 +43,7 @@ class AccrualServiceStub:
     SubmitClaim: _grpc.UnaryUnaryMultiCallable[_accrual_service_pb2.SubmitClaimRequest, _accrual_service_pb2.SubmitClaimResponse]
     """Claims the points of an order number for a customer.
 
-    The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
-    that made the claim gives the same answer again, and is refused for another number.
+    The answer tells a new claim from one that this customer had already. An order number is claimed once for ever.
 
     Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
     """
@@ -68,15 +71,18 @@ class AccrualServiceStub:
 class AccrualServiceAsyncStub(AccrualServiceStub):
     """Turns order numbers into points: asks the outside accrual system how many an order earned, and credits them.
 
-    An order number belongs to one customer for ever. Any call may give the reasons of `galen.errors.v1.ErrorReason`.
+    An order number belongs to one customer for ever.
+
+    Writes that succeed are remembered under (caller, `request_id`): sent again with the same content they have the same answer and no second
+    effect; with another content they are REQUEST_ID_REUSED. A refusal changes nothing, is not remembered, and does not use the id up. Any
+    call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitClaim: _aio.UnaryUnaryMultiCallable[_accrual_service_pb2.SubmitClaimRequest, _accrual_service_pb2.SubmitClaimResponse]  # type: ignore[assignment]
     """Claims the points of an order number for a customer.
 
-    The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
-    that made the claim gives the same answer again, and is refused for another number.
+    The answer tells a new claim from one that this customer had already. An order number is claimed once for ever.
 
     Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
     """
@@ -103,7 +109,11 @@ class AccrualServiceAsyncStub(AccrualServiceStub):
 class AccrualServiceServicer(metaclass=_abc_1.ABCMeta):
     """Turns order numbers into points: asks the outside accrual system how many an order earned, and credits them.
 
-    An order number belongs to one customer for ever. Any call may give the reasons of `galen.errors.v1.ErrorReason`.
+    An order number belongs to one customer for ever.
+
+    Writes that succeed are remembered under (caller, `request_id`): sent again with the same content they have the same answer and no second
+    effect; with another content they are REQUEST_ID_REUSED. A refusal changes nothing, is not remembered, and does not use the id up. Any
+    call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     @_abc_1.abstractmethod
@@ -114,8 +124,7 @@ class AccrualServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_accrual_service_pb2.SubmitClaimResponse, _abc.Awaitable[_accrual_service_pb2.SubmitClaimResponse]]:
         """Claims the points of an order number for a customer.
 
-        The answer tells a new claim from one that this customer had already. An order number is claimed once for ever; the `request_id`
-        that made the claim gives the same answer again, and is refused for another number.
+        The answer tells a new claim from one that this customer had already. An order number is claimed once for ever.
 
         Errors: CLAIMED_BY_ANOTHER, ORDER_NUMBER_INVALID, TOO_MANY_PENDING_CLAIMS, REQUEST_ID_REUSED.
         """

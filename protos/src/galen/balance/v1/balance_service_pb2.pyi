@@ -125,7 +125,7 @@ class CreateAccountRequest(_message.Message):
     parent: _builtins.str
     """The programme: `programs/{program}`; `programs/main` exists from the start."""
     account_id: _builtins.str
-    """The customer's id: up to 64 letters, digits, `-` and `_`."""
+    """The customer's id: up to 64 letters, digits, `-` and `_`; not `-` alone, which stands for all accounts where accounts are read."""
     request_id: _builtins.str
     """A UUID made by the caller and kept for retries."""
     def __init__(
@@ -152,7 +152,7 @@ class CreateAccountResponse(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def account(self) -> _account_pb2.Account:
-        """The account, new or not."""
+        """The account, new or not, as this request first found it."""
 
     def __init__(
         self,

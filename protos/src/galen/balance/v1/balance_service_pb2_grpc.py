@@ -30,8 +30,7 @@ class BalanceServiceStub:
 
     Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
     the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
-    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
-    `galen.errors.v1.ErrorReason`.
+    are remembered likewise, under (caller, `request_id`). Any call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     def __init__(self, channel):
@@ -162,14 +161,13 @@ class BalanceServiceServicer:
 
     Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
     the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
-    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
-    `galen.errors.v1.ErrorReason`.
+    are remembered likewise, under (caller, `request_id`). Any call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     def CreateAccount(self, request, context):
         """Opens an account. Opening one that is open changes nothing and returns it.
 
-        Errors: PROGRAM_NOT_FOUND.
+        Errors: PROGRAM_NOT_FOUND (which is not remembered), REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -359,7 +357,7 @@ class BalanceServiceServicer:
     def CreateProgram(self, request, context):
         """Creates a points programme. Creating one that exists with the same title changes nothing and returns it.
 
-        Errors: PROGRAM_EXISTS.
+        Errors: PROGRAM_EXISTS, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -515,8 +513,7 @@ class BalanceService:
 
     Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
     the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
-    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
-    `galen.errors.v1.ErrorReason`.
+    are remembered likewise, under (caller, `request_id`). Any call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     @staticmethod

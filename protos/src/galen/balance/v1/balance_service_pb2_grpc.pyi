@@ -31,8 +31,7 @@ class BalanceServiceStub:
 
     Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
     the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
-    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
-    `galen.errors.v1.ErrorReason`.
+    are remembered likewise, under (caller, `request_id`). Any call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     @_typing.overload
@@ -42,7 +41,7 @@ class BalanceServiceStub:
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.CreateAccountRequest, _balance_service_pb2.CreateAccountResponse]
     """Opens an account. Opening one that is open changes nothing and returns it.
 
-    Errors: PROGRAM_NOT_FOUND.
+    Errors: PROGRAM_NOT_FOUND (which is not remembered), REQUEST_ID_REUSED.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.GetAccountRequest, _balance_service_pb2.GetAccountResponse]
     """Reads an account as of now, or its posted balance as of an earlier time.
@@ -151,7 +150,7 @@ class BalanceServiceStub:
     CreateProgram: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.CreateProgramRequest, _balance_service_pb2.CreateProgramResponse]
     """Creates a points programme. Creating one that exists with the same title changes nothing and returns it.
 
-    Errors: PROGRAM_EXISTS.
+    Errors: PROGRAM_EXISTS, REQUEST_ID_REUSED.
     """
     ListPrograms: _grpc.UnaryUnaryMultiCallable[_balance_service_pb2.ListProgramsRequest, _balance_service_pb2.ListProgramsResponse]
     """Lists the programmes, by id.
@@ -171,15 +170,14 @@ class BalanceServiceAsyncStub(BalanceServiceStub):
 
     Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
     the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
-    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
-    `galen.errors.v1.ErrorReason`.
+    are remembered likewise, under (caller, `request_id`). Any call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAccount: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.CreateAccountRequest, _balance_service_pb2.CreateAccountResponse]  # type: ignore[assignment]
     """Opens an account. Opening one that is open changes nothing and returns it.
 
-    Errors: PROGRAM_NOT_FOUND.
+    Errors: PROGRAM_NOT_FOUND (which is not remembered), REQUEST_ID_REUSED.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.GetAccountRequest, _balance_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Reads an account as of now, or its posted balance as of an earlier time.
@@ -288,7 +286,7 @@ class BalanceServiceAsyncStub(BalanceServiceStub):
     CreateProgram: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.CreateProgramRequest, _balance_service_pb2.CreateProgramResponse]  # type: ignore[assignment]
     """Creates a points programme. Creating one that exists with the same title changes nothing and returns it.
 
-    Errors: PROGRAM_EXISTS.
+    Errors: PROGRAM_EXISTS, REQUEST_ID_REUSED.
     """
     ListPrograms: _aio.UnaryUnaryMultiCallable[_balance_service_pb2.ListProgramsRequest, _balance_service_pb2.ListProgramsResponse]  # type: ignore[assignment]
     """Lists the programmes, by id.
@@ -307,8 +305,7 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Everything that moves points is remembered for ever under (account, caller, `request_id`): sent again with the same content it has
     the same answer and no second effect, refusals included; with another content it is REQUEST_ID_REUSED. CreateAccount and CreateProgram
-    are repeatable by what they create; their `request_id` only names the attempt. Any call may give the reasons of
-    `galen.errors.v1.ErrorReason`.
+    are remembered likewise, under (caller, `request_id`). Any call may give the reasons of `galen.errors.v1.ErrorReason`.
     """
 
     @_abc_1.abstractmethod
@@ -319,7 +316,7 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_balance_service_pb2.CreateAccountResponse, _abc.Awaitable[_balance_service_pb2.CreateAccountResponse]]:
         """Opens an account. Opening one that is open changes nothing and returns it.
 
-        Errors: PROGRAM_NOT_FOUND.
+        Errors: PROGRAM_NOT_FOUND (which is not remembered), REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -548,7 +545,7 @@ class BalanceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_balance_service_pb2.CreateProgramResponse, _abc.Awaitable[_balance_service_pb2.CreateProgramResponse]]:
         """Creates a points programme. Creating one that exists with the same title changes nothing and returns it.
 
-        Errors: PROGRAM_EXISTS.
+        Errors: PROGRAM_EXISTS, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
