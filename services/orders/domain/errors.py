@@ -253,3 +253,45 @@ class ResumeTokenTooOld(OrdersError):
 
     def __init__(self) -> None:
         super().__init__("events after this token are no longer kept")
+
+
+class PaymentNotFound(OrdersError):
+    reason = "PAYMENT_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("the order has no such payment")
+
+
+class RefundNotFound(OrdersError):
+    reason = "REFUND_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("the order has no such refund")
+
+
+class PaymentUnderWay(OrdersError):
+    reason = "PAYMENT_UNDER_WAY"
+
+    def __init__(self, payment: str) -> None:
+        super().__init__("the order has a payment that is under way or done", metadata={"payment": payment})
+
+
+class PointsAmountInvalid(OrdersError):
+    reason = "POINTS_AMOUNT_INVALID"
+
+    def __init__(self, payable: int) -> None:
+        super().__init__("the points do not fit the method or what the order costs", metadata={"payable": str(payable)})
+
+
+class RefundNotPossible(OrdersError):
+    reason = "REFUND_NOT_POSSIBLE"
+
+    def __init__(self, refundable: int) -> None:
+        super().__init__("nothing was paid, or more would be given back than was", metadata={"refundable": str(refundable)})
+
+
+class WebhookSignatureInvalid(OrdersError):
+    reason = "WEBHOOK_SIGNATURE_INVALID"
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"the message is not the provider's: {fault}")

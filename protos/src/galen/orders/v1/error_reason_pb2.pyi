@@ -90,6 +90,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No order waits."""
     ERROR_REASON_RESUME_TOKEN_TOO_OLD: _ErrorReason.ValueType  # 33
     """Events after this token are no longer kept: read the orders, then watch anew."""
+    ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 34
+    """The order has no such payment."""
+    ERROR_REASON_REFUND_NOT_FOUND: _ErrorReason.ValueType  # 35
+    """The order has no such refund."""
+    ERROR_REASON_PAYMENT_UNDER_WAY: _ErrorReason.ValueType  # 36
+    """The order has a payment that is under way or done. Metadata: `payment`."""
+    ERROR_REASON_POINTS_AMOUNT_INVALID: _ErrorReason.ValueType  # 37
+    """The points do not fit the method or what the order costs. Metadata: `payable`."""
+    ERROR_REASON_REFUND_NOT_POSSIBLE: _ErrorReason.ValueType  # 38
+    """Nothing was paid, or more would be given back than was. Metadata: `refundable`, in the smallest unit."""
+    ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: _ErrorReason.ValueType  # 39
+    """The message is not signed by the provider, or its signature is too old."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why the orders service refuses a request. Sent in `google.rpc.ErrorInfo` without the prefix, domain `orders.galen`."""
@@ -162,4 +174,16 @@ ERROR_REASON_QUEUE_EMPTY: ErrorReason.ValueType  # 32
 """No order waits."""
 ERROR_REASON_RESUME_TOKEN_TOO_OLD: ErrorReason.ValueType  # 33
 """Events after this token are no longer kept: read the orders, then watch anew."""
+ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 34
+"""The order has no such payment."""
+ERROR_REASON_REFUND_NOT_FOUND: ErrorReason.ValueType  # 35
+"""The order has no such refund."""
+ERROR_REASON_PAYMENT_UNDER_WAY: ErrorReason.ValueType  # 36
+"""The order has a payment that is under way or done. Metadata: `payment`."""
+ERROR_REASON_POINTS_AMOUNT_INVALID: ErrorReason.ValueType  # 37
+"""The points do not fit the method or what the order costs. Metadata: `payable`."""
+ERROR_REASON_REFUND_NOT_POSSIBLE: ErrorReason.ValueType  # 38
+"""Nothing was paid, or more would be given back than was. Metadata: `refundable`, in the smallest unit."""
+ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: ErrorReason.ValueType  # 39
+"""The message is not signed by the provider, or its signature is too old."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

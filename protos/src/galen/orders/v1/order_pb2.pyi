@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from galen.orders.v1 import money_pb2 as _money_pb2
+from galen.orders.v1 import payment_pb2 as _payment_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -739,16 +740,24 @@ class PaymentSummary(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STATE_FIELD_NUMBER: _builtins.int
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    REFUND_SUMMARY_FIELD_NUMBER: _builtins.int
     state: Global___OrderPaymentState.ValueType
     """How far the payment has come."""
+    payment: _builtins.str
+    """`customers/{customer}/orders/{order}/payments/{payment}` that is under way or has paid it; empty if there is none."""
+    refund_summary: _payment_pb2.RefundSummary.ValueType
+    """Whether any of it was given back."""
     def __init__(
         self,
         *,
         state: Global___OrderPaymentState.ValueType = ...,
+        payment: _builtins.str = ...,
+        refund_summary: _payment_pb2.RefundSummary.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment", "refund_summary", b"refund_summary", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
