@@ -6,14 +6,16 @@ For services whose writes leave no natural trace of their request; the ledger ne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, Uuid, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import RequestIdReused
 from shared.requests import RequestKey
+
+if TYPE_CHECKING:  # a service that only declares the table must not pay for it in memory
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 def request_log_table(metadata: MetaData) -> Table:
@@ -50,12 +52,18 @@ class RequestLog:
         claimed = await connection.execute(insert(self._table).values(row).on_conflict_do_nothing().returning(self._table.c.request_id))
         if claimed.first() is not None:
             return None
+        return await self.find(connection, key)
+
+    async def find(self, connection: AsyncConnection, key: RequestKey) -> Mapping[str, Any] | None:
+        """Returns the reply if the request was answered before, None if it was not, and promises nothing. Raises RequestIdReused."""
         found = await connection.execute(select(self._table.c.fingerprint, self._table.c.reply).where(*self._is(key)))
-        fingerprint, reply = found.one()
-        if bytes(fingerprint) != key.fingerprint:
+        row = found.one_or_none()
+        if row is None:
+            return None
+        if bytes(row.fingerprint) != key.fingerprint:
             raise RequestIdReused
-        answered: Mapping[str, Any] = reply
-        return answered
+        reply: Mapping[str, Any] = row.reply
+        return reply
 
     async def finish(self, connection: AsyncConnection, key: RequestKey, reply: Mapping[str, Any]) -> None:
         """Stores the reply of a request that was begun in this transaction."""

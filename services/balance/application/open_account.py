@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-from services.balance.application.ports import Accounts
+from services.balance.application.ports import Accounts, AccountView
 from services.balance.application.programs import Programs
 from services.balance.domain.errors import AccountNotFound
 from services.balance.domain.journal import Journal, Loaded
 from services.balance.domain.model import Account, Lot
 from services.balance.domain.names import AccountName
-
-
-@dataclass(frozen=True, slots=True)
-class AccountView:
-    """An account as of now. What has run out since its last operation counts as gone, though it is not written down yet."""
-
-    account: Account
-    available: int
-    pending: int
-    next_expiry: tuple[datetime, int] | None
+from shared.requests import RequestKey
 
 
 class OpenAccount:
@@ -29,11 +20,13 @@ class OpenAccount:
         self._accounts = accounts
         self._programs = programs
 
-    async def open(self, name: AccountName) -> AccountView:
-        """Opens the account, or returns it if it is open. Raises ProgramNotFound."""
+    async def open(self, name: AccountName, key: RequestKey) -> AccountView:
+        """Opens the account, or returns it if it is open; a repeat returns what the first call did.
+
+        Raises ProgramNotFound, RequestIdReused.
+        """
         await self._programs.require(name.program)
-        await self._accounts.open(name)
-        return await self.get(name)
+        return await self._accounts.open(name, key, view)
 
     async def get(self, name: AccountName) -> AccountView:
         """Raises AccountNotFound."""

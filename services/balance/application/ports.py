@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -10,8 +10,9 @@ from uuid import UUID
 
 from services.balance.domain.decide import Group, Outcome
 from services.balance.domain.journal import Loaded
-from services.balance.domain.model import Hold, Kind, Operation
+from services.balance.domain.model import Account, Hold, Kind, Operation
 from services.balance.domain.names import AccountName
+from shared.requests import RequestKey
 
 
 class Ledger(Protocol):
@@ -24,11 +25,21 @@ class Ledger(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as of now. What has run out since its last operation counts as gone, though it is not written down yet."""
+
+    account: Account
+    available: int
+    pending: int
+    next_expiry: tuple[datetime, int] | None
+
+
 class Accounts(Protocol):
     """Accounts, opened and read."""
 
-    async def open(self, name: AccountName) -> None:
-        """Opens the account if it is not open."""
+    async def open(self, name: AccountName, key: RequestKey, view: Callable[[Loaded, datetime], AccountView]) -> AccountView:
+        """Opens the account if it is not open; returns the `view` of it, a repeat what the first call did. Raises RequestIdReused."""
 
     async def load(self, name: AccountName) -> tuple[Loaded, datetime] | None:
         """Returns the account with all its open lots and the holds that have run out, and the time of that."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.balance.domain.errors import ProgramExists, ProgramNotFound
+from shared.requests import RequestKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,8 @@ class Program:
 class ProgramStore(Protocol):
     """Where programmes are kept."""
 
-    async def create(self, program_id: str, title: str) -> Program:
-        """Returns the programme of this id, made now or found."""
+    async def create(self, program_id: str, title: str, key: RequestKey) -> Program:
+        """Returns the programme of this id, made now or found. Raises RequestIdReused."""
 
     async def find(self, program_id: str) -> Program | None:
         """Returns the programme of this id."""
@@ -39,9 +40,9 @@ class Programs:
         self._store = store
         self._seen: set[str] = set()
 
-    async def create(self, program_id: str, title: str) -> Program:
-        """Returns the programme, made now or before with the same title. Raises ProgramExists if it has another title."""
-        program = await self._store.create(program_id, title)
+    async def create(self, program_id: str, title: str, key: RequestKey) -> Program:
+        """Returns the programme, made now or before with the same title. Raises ProgramExists if it has another title, RequestIdReused."""
+        program = await self._store.create(program_id, title, key)
         if program.title != title:
             raise ProgramExists
         return program

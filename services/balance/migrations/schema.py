@@ -22,6 +22,7 @@ schema = ServiceSchema(
         "chain_link": ("select", "insert"),
         "chain_head": ("select", "insert"),
         "audit_run": ("select", "insert", "update"),
+        "request_log": ("select", "insert", "update"),
         "schema_version": ("select",),
     },
 )

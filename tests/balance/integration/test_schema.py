@@ -43,6 +43,7 @@ def test_migrations_go_up_down_and_up_again_and_match_the_declared_tables(postgr
         "delete from operation",
         "truncate operation",
         "delete from account",
+        "delete from request_log",
         "create table more (id int)",
         "drop table operation",
     ],

@@ -167,6 +167,19 @@ async def test_calls_are_counted_and_timed_by_method_and_code(balance_server: Se
     assert f'rpc_server_call_duration_seconds_count{{rpc_method="{GET_ACCOUNT}",rpc_status_code="UNAUTHENTICATED"}}' in text
 
 
+async def test_batches_of_the_ledger_are_measured_as_those_of_any_coalescer(
+    balance_server: ServedService, balance: BalanceServiceAsyncStub, identities: Identities, ada: str
+) -> None:
+    request = messages.GetAccountRequest(name=f"programs/main/accounts/{ada}")
+    await refusal_of(balance.GetAccount(request, metadata=identities.customer(ada), timeout=5))
+    async with aiohttp.ClientSession() as session, session.get(f"http://{balance_server.metrics_address}/metrics") as response:
+        lines = (await response.text()).splitlines()
+
+    assert not any(line.startswith("ledger_read_batch_calls_count 0") for line in lines)
+    for name in ("ledger_read_batch_calls_count", "ledger_read_batch_calls_waiting", "ledger_post_batch_calls_count"):
+        assert any(line.startswith(f"{name} ") for line in lines), name
+
+
 @pytest.fixture
 async def homeless_server(balance_settings: BalanceSettings) -> AsyncIterator[ServedService]:
     """A server whose database can't be reached."""

@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from psycopg import errors
 
 from services.balance.adapters.postgres.accounts import PostgresAccounts
 from services.balance.adapters.postgres.ledger import PostgresLedger
+from services.balance.application.ports import AccountView
 from services.balance.domain.decide import Group, Outcome
 from services.balance.domain.journal import Loaded
 from services.balance.domain.names import AccountName
 from shared.coalescer import Coalescer
 from shared.grpc.call import current_deadline
+from shared.observability.metrics import BatchMetrics
 from shared.postgres.errors import translate_postgres_error
+from shared.requests import RequestKey
 
 
 def is_outage(error: Exception) -> bool:
@@ -24,27 +27,12 @@ def is_outage(error: Exception) -> bool:
     return not isinstance(error, errors.LockNotAvailable) and translate_postgres_error(error) is not None
 
 
-class BatchMetrics:
-    """How large batches are, and how many calls wait for one."""
-
-    def __init__(self, name: str, registry: CollectorRegistry) -> None:
-        sizes = (1, 2, 4, 8, 16, 32, 64, 128)
-        self._size = Histogram(f"{name}_batch_size", "Calls in a batch.", buckets=sizes, registry=registry)
-        self._waiting = Gauge(f"{name}_batch_waiting", "Calls that wait for a batch.", registry=registry)
-
-    def watch(self, waiting: Callable[[], int]) -> None:
-        self._waiting.set_function(waiting)
-
-    def sent(self, size: int) -> None:
-        self._size.observe(size)
-
-
 class CoalescedLedger:
     """Posts the groups of concurrent callers together."""
 
     def __init__(self, ledger: PostgresLedger, registry: CollectorRegistry) -> None:
         self._ledger = ledger
-        self._coalescer = Coalescer(self._post, is_outage=is_outage, observer=BatchMetrics("ledger_post", registry))
+        self._coalescer = Coalescer(self._post, is_outage=is_outage, observer=BatchMetrics(registry, "ledger_post"))
 
     async def post(self, group: Group) -> Sequence[Outcome]:
         return await self._coalescer.submit(group, deadline=current_deadline.get())
@@ -65,10 +53,10 @@ class CoalescedAccounts:
 
     def __init__(self, accounts: PostgresAccounts, registry: CollectorRegistry) -> None:
         self._accounts = accounts
-        self._coalescer = Coalescer(accounts.load_many, is_outage=is_outage, observer=BatchMetrics("ledger_read", registry), gather_s=0.002)
+        self._coalescer = Coalescer(accounts.load_many, is_outage=is_outage, observer=BatchMetrics(registry, "ledger_read"), gather_s=0.002)
 
-    async def open(self, name: AccountName) -> None:
-        await self._accounts.open(name)
+    async def open(self, name: AccountName, key: RequestKey, view: Callable[[Loaded, datetime], AccountView]) -> AccountView:
+        return await self._accounts.open(name, key, view)
 
     async def load(self, name: AccountName) -> tuple[Loaded, datetime] | None:
         return await self._coalescer.submit(name, deadline=current_deadline.get())

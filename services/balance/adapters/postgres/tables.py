@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from shared.postgres.request_log import request_log_table
+
 SCHEMA = "balance"
 metadata = MetaData(schema=SCHEMA)
 
@@ -144,3 +146,6 @@ program = Table(
     Column("title", Text, nullable=False),
     Column("created_at", _TIME, nullable=False),
 )
+
+# What was answered to writes that record no operation.
+request_log = request_log_table(metadata)

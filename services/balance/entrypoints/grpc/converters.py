@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from galen.balance.v1 import account_pb2, balance_service_pb2, error_reason_pb2, hold_pb2, operation_pb2
 
-from services.balance.application.open_account import AccountView
+from services.balance.application.ports import AccountView
 from services.balance.application.programs import Program
 from services.balance.domain.model import Hold, Operation, Refusal
 from services.balance.domain.names import AccountName, hold_name, operation_name

@@ -20,7 +20,7 @@ from services.balance.entrypoints.grpc.batches import BatchConverter, account_na
 from services.balance.entrypoints.grpc.converters import account_message, hold_message, operation_message, program_message
 from services.balance.entrypoints.grpc.history import HistoryConverter, statement_filter
 from services.balance.entrypoints.grpc.proof import Proof
-from shared.grpc.call import current_principal
+from shared.grpc.call import current_principal, request_key
 from shared.grpc.interceptor import Context
 from shared.grpc.page_tokens import PageTokens, page_size
 
@@ -50,7 +50,7 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
 
     async def CreateAccount(self, request: messages.CreateAccountRequest, context: Context) -> messages.CreateAccountResponse:
         name = AccountName.parse(f"{request.parent}/accounts/{request.account_id}")
-        return messages.CreateAccountResponse(account=account_message(await self._accounts.open(name)))
+        return messages.CreateAccountResponse(account=account_message(await self._accounts.open(name, request_key(request))))
 
     async def GetAccount(self, request: messages.GetAccountRequest, context: Context) -> messages.GetAccountResponse:
         if request.HasField("as_of_time"):
@@ -106,7 +106,7 @@ class BalanceServicer(balance_service_pb2_grpc.BalanceServiceServicer):
         return messages.UpdateAccountResponse(account=account_message(await self._accounts.get(command.account)))
 
     async def CreateProgram(self, request: messages.CreateProgramRequest, context: Context) -> messages.CreateProgramResponse:
-        program = await self._programs.create(request.program_id, request.title)
+        program = await self._programs.create(request.program_id, request.title, request_key(request))
         return messages.CreateProgramResponse(program=program_message(program))
 
     async def ListPrograms(self, request: messages.ListProgramsRequest, context: Context) -> messages.ListProgramsResponse:

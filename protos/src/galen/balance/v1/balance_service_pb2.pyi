@@ -1134,7 +1134,7 @@ class UpdateAccountResponse(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def account(self) -> _account_pb2.Account:
-        """The account."""
+        """The account as of now: when the call is repeated, it may have changed since."""
 
     def __init__(
         self,
