@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.orders.adapters.postgres import payment_tables  # noqa: F401  it adds its tables
 from services.orders.adapters.postgres.tables import SCHEMA, metadata
 from shared.postgres.migrations import ServiceSchema
 
@@ -16,6 +17,7 @@ schema = ServiceSchema(
     metadata=metadata,
     scripts=Path(__file__).parent,
     privileges={
+        "payment_fact": _APPEND_ONLY,
         "order_event": _APPEND_ONLY,
         "stock_movement": _APPEND_ONLY,
         "reservation_line": _APPEND_ONLY,
@@ -27,6 +29,7 @@ schema = ServiceSchema(
             (
                 *("medicine", "prescription", "prescription_use", "location", "stock_level", "stock_lot", "reservation"),
                 *("customer_order", "order_item", "request_log"),
+                *("payment", "webhook_event", "refund"),
             ),
             _KEPT,
         ),

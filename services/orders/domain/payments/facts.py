@@ -1,0 +1,109 @@
+"""What the provider says of a payment, as a set of facts: order and duplicates do not matter.
+
+Each message of the provider (a webhook, an answer, a look at the intent) is turned into facts; the standing of the card is folded from all
+facts that are known, so that a late or repeated message can add what was missing and never takes anything back. Saleor recomputes its
+transactions from their events in the same way (saleor/payment/transaction_item_calculations.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from services.orders.domain.payments.model import Card, Payment
+
+
+class FactKind(Enum):
+    """`OPENED`, `ACTION_REQUIRED`, `PROCESSING` and `DECLINED` pass, and the latest of them counts; the others are for good."""
+
+    OPENED = "OPENED"
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    PROCESSING = "PROCESSING"
+    DECLINED = "DECLINED"
+    AUTHORIZED = "AUTHORIZED"
+    CANCELLED = "CANCELLED"
+    CAPTURED = "CAPTURED"
+    REFUNDED = "REFUNDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that happened at the provider.
+
+    `reference` tells apart facts of the same kind (a charge, a refund, a state of the intent at a time); the same fact told twice is
+    equal. `amount_minor` is 0 where the kind has none. `detail` is a decline code or a redirect address.
+    """
+
+    kind: FactKind
+    reference: str
+    at: datetime
+    amount_minor: int = 0
+    currency: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What all facts together say."""
+
+    card: Card
+    captured_minor: int
+    refunded_minor: int
+    authorized_at: datetime | None
+    captured_at: datetime | None
+    detail: str
+    mismatch: str
+
+
+_PASSING = {
+    FactKind.OPENED: Card.OPEN,
+    FactKind.ACTION_REQUIRED: Card.ACTION_REQUIRED,
+    FactKind.PROCESSING: Card.PROCESSING,
+    FactKind.DECLINED: Card.DECLINED,
+}
+
+
+def fold(payment: Payment, facts: Iterable[Fact]) -> Standing:
+    """Returns how the card share stands by these facts.
+
+    Taken money counts above all, for nothing undoes it but a refund; then a cancellation, then an authorisation; of what passes, the
+    latest by the provider's clock (then the one that is further on).
+    """
+    known = set(facts)
+    captures = {fact.reference: fact for fact in known if fact.kind is FactKind.CAPTURED}
+    refunds = {fact.reference: fact for fact in known if fact.kind is FactKind.REFUNDED}
+    authorized = [fact.at for fact in known if fact.kind is FactKind.AUTHORIZED]
+    passing = max(
+        (fact for fact in known if fact.kind in _PASSING), key=lambda fact: (fact.at, _PASSING[fact.kind], fact.reference), default=None
+    )
+    if captures:
+        card = Card.CAPTURED
+    elif any(fact.kind is FactKind.CANCELLED for fact in known):
+        card = Card.CANCELLED
+    elif authorized:
+        card = Card.AUTHORIZED
+    else:
+        card = _PASSING[passing.kind] if passing else payment.card_standing
+    return Standing(
+        card=card,
+        captured_minor=sum(fact.amount_minor for fact in captures.values()),
+        refunded_minor=sum(fact.amount_minor for fact in refunds.values()),
+        authorized_at=min(authorized, default=None),
+        captured_at=min((fact.at for fact in captures.values()), default=None),
+        detail=passing.detail if passing and card is _PASSING[passing.kind] else "",
+        mismatch=_mismatch(payment, known, sum(fact.amount_minor for fact in captures.values())),
+    )
+
+
+def _mismatch(payment: Payment, facts: Iterable[Fact], captured_minor: int) -> str:
+    """Says what does not fit the payment; empty if all does."""
+    for fact in sorted(facts, key=lambda fact: (fact.kind.value, fact.reference, fact.amount_minor, fact.currency)):
+        if fact.kind in (FactKind.AUTHORIZED, FactKind.CAPTURED, FactKind.REFUNDED) and fact.currency != payment.currency:
+            return f"{fact.kind.value} in {fact.currency}, not {payment.currency}"
+        if fact.kind is FactKind.AUTHORIZED and fact.amount_minor != payment.card_minor:
+            return f"{fact.amount_minor} authorized, not {payment.card_minor}"
+    if captured_minor and captured_minor != payment.card_minor:
+        return f"{captured_minor} captured, not {payment.card_minor}"
+    return ""

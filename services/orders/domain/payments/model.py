@@ -1,0 +1,189 @@
+"""Payments and refunds. Amounts are in the smallest unit of the order's currency; a hundredth of a point pays one of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from uuid import UUID, uuid5
+
+
+class Method(IntEnum):
+    """The numbers are those of galen.orders.v1.PaymentMethod."""
+
+    CARD = 1
+    POINTS = 2
+    MIXED = 3
+
+
+class PaymentState(IntEnum):
+    """What callers see; the numbers are those of galen.orders.v1.PaymentState."""
+
+    STARTED = 1
+    CONFIRMATION_REQUIRED = 2
+    ACTION_REQUIRED = 3
+    PENDING = 4
+    AUTHORIZED = 5
+    CAPTURED = 6
+    FAILED = 7
+    CANCELLED = 8
+
+
+ENDED = frozenset({PaymentState.FAILED, PaymentState.CANCELLED})
+
+
+class Wish(IntEnum):
+    """What we want of a payment. GIVE_UP ends as CANCELLED, FAIL as FAILED, unless the provider has the money by then."""
+
+    PAY = 1
+    GIVE_UP = 2
+    FAIL = 3
+
+
+class Points(IntEnum):
+    """How the points of a payment stand in the ledger."""
+
+    NONE = 0
+    ASKED = 1
+    HELD = 2
+    CAPTURED = 3
+    RELEASED = 4
+    REFUSED = 5
+
+
+class Card(IntEnum):
+    """How the card share stands at the provider, by all we know. Only facts move it on; see facts.py."""
+
+    NOT_ASKED = 0
+    ASKED = 1
+    OPEN = 2
+    ACTION_REQUIRED = 3
+    PROCESSING = 4
+    DECLINED = 5
+    AUTHORIZED = 6
+    CANCELLED = 7
+    CAPTURED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """An attempt to pay an order.
+
+    `card` is the provider's name of the card, empty if the payer confirms at the provider. `intent` is the provider's name of the payment;
+    `hold` and `points_operation` are the ledger's names of the hold and of its capture. `version` counts changes.
+    """
+
+    id: UUID
+    order_id: UUID
+    customer_id: str
+    order_number: str
+    method: Method
+    currency: str
+    card_minor: int
+    points_minor: int
+    manual_capture: bool
+    created_at: datetime
+    updated_at: datetime
+    state: PaymentState = PaymentState.STARTED
+    wish: Wish = Wish.PAY
+    card: str = field(default="", repr=False)
+    card_standing: Card = Card.NOT_ASKED
+    points_standing: Points = Points.NONE
+    intent: str = ""
+    client_secret: str = field(default="", repr=False)
+    redirect_url: str = ""
+    hold: str = ""
+    points_operation: str = ""
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    points_captured_minor: int = 0
+    points_returned_minor: int = 0
+    failure: str = ""
+    quarantined: bool = False
+    settled: bool = False
+    authorized_at: datetime | None = None
+    captured_at: datetime | None = None
+    version: int = 1
+
+    @property
+    def total_minor(self) -> int:
+        return self.card_minor + self.points_minor
+
+    @property
+    def name(self) -> str:
+        return f"customers/{self.customer_id}/orders/{self.order_id}/payments/{self.id}"
+
+    @property
+    def account(self) -> str:
+        """The customer's account in the ledger."""
+        return f"programs/main/accounts/{self.customer_id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state not in ENDED
+
+    def key(self, step: str) -> str:
+        """Returns the idempotency key of a step at the provider: of the payment, never of the order, so that a new attempt has its own."""
+        return f"pay_{self.id}:{step}"
+
+    def request_id(self, step: str) -> UUID:
+        """Returns the request_id of a step at the ledger."""
+        return uuid5(self.id, step)
+
+
+class RefundState(IntEnum):
+    """The numbers are those of galen.orders.v1.RefundState."""
+
+    PENDING = 1
+    SUCCEEDED = 2
+    FAILED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedLine:
+    """Units of a line and what they cost."""
+
+    sku: str
+    quantity: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money and points given back of one payment. The `..._done` fields say which parts are through."""
+
+    id: UUID
+    payment_id: UUID
+    order_id: UUID
+    customer_id: str
+    currency: str
+    card_minor: int
+    points_minor: int
+    take_back_share: tuple[int, int]
+    reason: str
+    created_at: datetime
+    lines: tuple[RefundedLine, ...] = ()
+    state: RefundState = RefundState.PENDING
+    provider_reference: str = ""
+    card_done: bool = False
+    points_done: bool = False
+    take_back_done: bool = False
+    points_taken_back_minor: int = 0
+    failure: str = ""
+    finished_at: datetime | None = None
+    version: int = 1
+
+    @property
+    def amount_minor(self) -> int:
+        return self.card_minor + self.points_minor
+
+    @property
+    def name(self) -> str:
+        return f"customers/{self.customer_id}/orders/{self.order_id}/refunds/{self.id}"
+
+    @property
+    def key(self) -> str:
+        return f"refund_{self.id}"
+
+    def request_id(self, step: str) -> UUID:
+        return uuid5(self.id, step)

@@ -1,0 +1,115 @@
+"""The saga of a payment: what to do next, decided from what is known, without doing it.
+
+    hold points -> ask the provider -> (a pharmacist's review) -> capture the card -> commit the stock, order PAID -> capture the points
+
+Taking the card's money is the pivot: before it everything is undone backwards, after it the payment only goes forward. Each step has a key
+made from the payment, so a step that was done and not recorded is done again without a second effect. Whoever is here first drives the
+saga: the call that started it, a job, a webhook, the poller; two at once do the same step twice, which is harmless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from services.orders.domain.ordering.model import State
+from services.orders.domain.payments.model import Card, Payment, PaymentState, Points, Wish
+
+
+class Step(Enum):
+    """The next thing to do; WAIT and DONE end a drive."""
+
+    HOLD_POINTS = "hold_points"
+    CREATE_INTENT = "create_intent"
+    AUTHORIZE_ORDER = "authorize_order"
+    CAPTURE_CARD = "capture_card"
+    SETTLE_ORDER = "settle_order"
+    CAPTURE_POINTS = "capture_points"
+    CANCEL_INTENT = "cancel_intent"
+    RELEASE_POINTS = "release_points"
+    REFUND_ALL = "refund_all"
+    GIVE_UP = "give_up"
+    FINISH = "finish"
+    WAIT = "wait"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStanding:
+    """What the saga needs to know of the order. `approved`: a pharmacist has, or nobody has to."""
+
+    state: State
+    approved: bool
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in (State.PENDING_PAYMENT, State.UNDER_REVIEW)
+
+    @property
+    def is_paid(self) -> bool:
+        return self.state in (State.PAID, State.PREPARING, State.READY, State.SHIPPED, State.COMPLETED, State.RETURNED)
+
+
+_WAITING = frozenset({Card.OPEN, Card.ACTION_REQUIRED, Card.PROCESSING})
+
+
+def next_step(payment: Payment, order: OrderStanding) -> Step:
+    """Returns what to do next."""
+    if payment.quarantined:
+        return Step.WAIT
+    if payment.state in (PaymentState.CAPTURED, PaymentState.FAILED, PaymentState.CANCELLED):
+        return Step.DONE
+    if _money_is_taken(payment):
+        return _forward(payment, order)
+    if payment.wish is not Wish.PAY:
+        return _backward(payment)
+    if not order.is_open:
+        return Step.GIVE_UP
+    return _towards_the_pivot(payment, order)
+
+
+def _money_is_taken(payment: Payment) -> bool:
+    return payment.card_standing is Card.CAPTURED or payment.settled
+
+
+def _towards_the_pivot(payment: Payment, order: OrderStanding) -> Step:
+    if payment.points_minor and payment.points_standing is not Points.HELD:
+        return Step.GIVE_UP if payment.points_standing is Points.REFUSED else Step.HOLD_POINTS
+    if payment.card_minor:
+        if payment.card_standing in (Card.NOT_ASKED, Card.ASKED):
+            return Step.CREATE_INTENT
+        if payment.card_standing is Card.CANCELLED or (payment.card_standing is Card.DECLINED and payment.card):
+            return Step.GIVE_UP
+        if payment.card_standing in _WAITING or payment.card_standing is Card.DECLINED:
+            return Step.WAIT
+    if payment.manual_capture and order.state is State.PENDING_PAYMENT:
+        return Step.AUTHORIZE_ORDER
+    if not order.approved:
+        return Step.WAIT
+    return Step.CAPTURE_CARD if payment.card_minor else Step.SETTLE_ORDER
+
+
+def _forward(payment: Payment, order: OrderStanding) -> Step:
+    if not payment.settled:
+        if not order.is_open:
+            # It ended before the money came: what was taken is given back.
+            return Step.RELEASE_POINTS if _holds_points(payment) else Step.REFUND_ALL
+        return Step.SETTLE_ORDER
+    if payment.points_standing is Points.HELD:
+        return Step.CAPTURE_POINTS
+    return Step.FINISH
+
+
+def _backward(payment: Payment) -> Step:
+    if payment.card_standing is Card.ASKED:
+        # Whether the provider heard of it is not known: asking again under the same key tells.
+        return Step.CREATE_INTENT
+    if payment.card_standing not in (Card.NOT_ASKED, Card.CANCELLED):
+        return Step.CANCEL_INTENT
+    if _holds_points(payment):
+        return Step.RELEASE_POINTS
+    return Step.FINISH
+
+
+def _holds_points(payment: Payment) -> bool:
+    return payment.points_standing in (Points.ASKED, Points.HELD)
