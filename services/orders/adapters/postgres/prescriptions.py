@@ -1,0 +1,80 @@
+"""Prescriptions and their uses, inside a transaction. Rows are locked in the order of their ids, so that nobody waits in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Uuid, any_, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orders.adapters.postgres.tables import prescription as table
+from services.orders.adapters.postgres.tables import prescription_use as uses_table
+from services.orders.domain.prescriptions.prescription import Prescription
+
+COLUMNS = tuple(table.c)
+NUMBER_UNIQUE = "prescription_number_unique"
+
+
+def prescription_of(row: Row[Any]) -> Prescription:
+    """Returns the prescription of a row of COLUMNS."""
+    values = dict(row._mapping)
+    return Prescription(id=values.pop("prescription_id"), skus=tuple(values.pop("skus")), **values)
+
+
+async def lock_many(connection: AsyncConnection, customer_id: str, ids: Collection[UUID]) -> Mapping[UUID, Prescription]:
+    """Returns those of these prescriptions that the customer has; nobody else uses or changes them until the transaction ends."""
+    query = select(*COLUMNS).where(_is_any(ids), table.c.customer_id == customer_id)
+    rows = await connection.execute(query.order_by(table.c.prescription_id).with_for_update(key_share=True))
+    return {row.prescription_id: prescription_of(row) for row in rows}
+
+
+async def add(connection: AsyncConnection, prescription: Prescription) -> bool:
+    """Stores a new prescription; False if the customer has one with this number."""
+    new = upsert(table).values(_values(prescription)).on_conflict_do_nothing(constraint=NUMBER_UNIQUE)
+    return (await connection.execute(new.returning(table.c.prescription_id))).first() is not None
+
+
+async def store(connection: AsyncConnection, prescription: Prescription) -> None:
+    """Stores a prescription that was locked and has changed."""
+    await connection.execute(update(table).where(table.c.prescription_id == prescription.id).values(_values(prescription)))
+
+
+async def count_use(connection: AsyncConnection, ids: Collection[UUID], order_id: UUID) -> None:
+    """Counts the order once on each of these prescriptions, which are locked and not used up. The order's row must be there."""
+    distinct = set(ids)
+    if not distinct:
+        return
+    await connection.execute(_counted(table.c.uses + 1).where(_is_any(distinct)))
+    await connection.execute(insert(uses_table), [{"prescription_id": one, "order_id": order_id} for one in sorted(distinct)])
+
+
+async def give_back(connection: AsyncConnection, order_id: UUID) -> None:
+    """Takes the order off the prescriptions that it was counted on. Again: nothing happens."""
+    of_order = (uses_table.c.order_id == order_id, uses_table.c.given_back.is_(False))
+    used = select(table.c.prescription_id).join(uses_table, uses_table.c.prescription_id == table.c.prescription_id).where(*of_order)
+    locking = used.order_by(table.c.prescription_id).with_for_update(key_share=True, of=table)
+    if not (await connection.execute(locking)).all():
+        return
+    # A statement of its own: one that began before the locks were free would not see that the uses were given back meanwhile.
+    given_back = update(uses_table).where(*of_order).values(given_back=True).returning(uses_table.c.prescription_id)
+    ids = (await connection.execute(given_back)).scalars().all()
+    if ids:
+        await connection.execute(_counted(table.c.uses - 1).where(_is_any(ids)))
+
+
+def _values(prescription: Prescription) -> dict[str, Any]:
+    values = {field.name: getattr(prescription, field.name) for field in fields(prescription)}
+    return {"prescription_id": values.pop("id"), **values, "skus": list(prescription.skus)}
+
+
+def _is_any(ids: Collection[UUID]) -> ColumnElement[bool]:
+    return table.c.prescription_id == any_(literal(list(ids), ARRAY(Uuid)))
+
+
+def _counted(uses: Any) -> Any:
+    return update(table).values(uses=uses, version=table.c.version + 1, updated_at=func.clock_timestamp())
