@@ -18,6 +18,7 @@ from services.balance.application.history_ports import Heard, OperationStream, P
 from services.balance.domain.model import Operation
 from services.balance.domain.names import AccountName
 from shared.errors import Unavailable
+from shared.tasks import going_on
 
 log = structlog.get_logger()
 
@@ -101,7 +102,7 @@ class WatchOperations:
         """Polls, as long as somebody watches: all in turn, and in between those who are in a hurry."""
         clock = asyncio.get_running_loop().time
         turn_at = clock()
-        while True:
+        while going_on():
             await self._somebody_waits.wait()
             self._hurry.clear()
             if clock() >= turn_at:

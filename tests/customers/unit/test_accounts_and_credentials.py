@@ -62,6 +62,28 @@ async def test_housekeeping_outlives_a_failure() -> None:
     assert failures.forgotten >= 4
 
 
+async def test_housekeeping_ends_though_what_it_awaited_swallowed_the_cancellation() -> None:
+    class Swallowing(CountedFailures):
+        async def forget_old(self) -> None:
+            await super().forget_old()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    failures = Swallowing()
+    task = asyncio.create_task(
+        Housekeeping(OpenAccount(MemoryCustomers([]), MemoryAccounts()), failures, every_s=0.001, late_after_s=0).run()
+    )
+    while not failures.forgotten:  # noqa: ASYNC110  nobody tells us when
+        await asyncio.sleep(0.001)
+
+    task.cancel()
+    await asyncio.wait([task], timeout=0.5)
+
+    ended = task.done()
+    task.cancel()
+    assert ended
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -11,6 +11,7 @@ import structlog
 
 from services.balance.application.audit_ledger import AuditLedger
 from services.balance.application.proof_ports import AuditRuns, ProofObserver
+from shared.tasks import going_on
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ class Auditing:
 
     async def run(self) -> None:
         """Runs until cancelled; outlives failures of the database."""
-        while True:
+        while going_on():
             await asyncio.sleep(self._look_every_s * random.uniform(0.8, 1.2))  # noqa: S311
             try:
                 await self._round()

@@ -11,6 +11,7 @@ import structlog
 from services.balance.application.build_chain import BuildChain, ChainDamaged
 from services.balance.application.proof_ports import ChainWriter, ProofObserver
 from services.balance.domain.chain import SignedHead
+from shared.tasks import going_on
 
 log = structlog.get_logger()
 
@@ -30,7 +31,7 @@ class Chaining:
 
     async def run(self) -> None:
         """Runs until cancelled; outlives failures of the database."""
-        while True:
+        while going_on():
             if await self._round() < self._batch:
                 await asyncio.sleep(self._every_s * random.uniform(1 - SPREAD, 1 + SPREAD))  # noqa: S311
 

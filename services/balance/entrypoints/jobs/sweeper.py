@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from services.balance.application.settle_due import SettleDue
+from shared.tasks import going_on
 
 log = structlog.get_logger()
 
@@ -26,7 +27,7 @@ class Sweeper:
 
     async def run(self) -> None:
         """Runs until cancelled; outlives failures of the database."""
-        while True:
+        while going_on():
             if await self._sweep() < BATCH:
                 await asyncio.sleep(self._every_s)
 

@@ -9,6 +9,7 @@ import structlog
 
 from services.customers.application.open_account import OpenAccount
 from services.customers.application.ports import FailedLogins
+from shared.tasks import going_on
 
 log = structlog.get_logger()
 
@@ -24,7 +25,7 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Goes on until cancelled. Outlives failures of the database."""
-        while True:
+        while going_on():
             # Replicas that were started together must not come all at once.
             await asyncio.sleep(self._every_s * random.uniform(0.5, 1.5))  # noqa: S311
             try:
