@@ -1,0 +1,152 @@
+"""What payments need of the outside: the card provider and the points ledger."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from services.orders.domain.payments.facts import Fact
+from services.orders.domain.payments.model import Payment, Refund
+
+
+class OutcomeUnknown(Exception):
+    """No answer, or none that tells: a timeout, a lost connection, a 5xx, "try later". It may have happened; never a failure.
+
+    `retry_after_s` is what the other side asked for, if it did.
+    """
+
+    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderRejected(Exception):
+    """The provider refuses the request itself, and would again. `code` is its word for why, e.g. `payment_intent_unexpected_state`."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+
+
+class PointsRefused(Exception):
+    """The ledger refuses for good. `reason` is that of its error, e.g. `INSUFFICIENT_POINTS`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class MessageInvalid(Exception):
+    """A message is not the provider's: no signature of ours, too old, or not a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The provider's side of a payment, and what it says of it. `payment_id` is what its metadata name, empty if nothing."""
+
+    reference: str
+    payment_id: str
+    facts: tuple[Fact, ...]
+    client_secret: str = field(default="", repr=False)
+    redirect_url: str = ""
+
+
+class RefundStanding(Enum):
+    PENDING = "PENDING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRefund:
+    """The provider's side of a refund's card share."""
+
+    reference: str
+    standing: RefundStanding
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """A message of the provider, proven and read.
+
+    `intent` is the payment it is about, empty if it is about none; `refund` is set if it is about a refund's card share.
+    """
+
+    id: str
+    kind: str
+    intent: str
+    payment_id: str
+    created_at: datetime
+    facts: tuple[Fact, ...]
+    refund: ProviderRefund | None = None
+
+
+class CardProvider(Protocol):
+    """The outside provider. Every write goes under a key of the payment or refund, and may be repeated.
+
+    All raise OutcomeUnknown, ProviderRejected. A decline is no error: it is a fact.
+    """
+
+    async def create_intent(self, payment: Payment) -> Intent:
+        """Asks for the card share; with `payment.card` the card is charged (or, with `manual_capture`, authorised) at once."""
+
+    async def capture(self, payment: Payment) -> Intent:
+        """Takes authorised money."""
+
+    async def cancel(self, payment: Payment) -> Intent:
+        """Ends the intent. If the money is taken already, the facts say so: the provider's answer is the arbiter."""
+
+    async def get_intent(self, payment: Payment) -> Intent:
+        """Reads the intent."""
+
+    async def refund(self, refund: Refund, payment: Payment) -> ProviderRefund:
+        """Gives the card share of a refund back."""
+
+    async def get_refund(self, refund: Refund) -> ProviderRefund:
+        """Reads a refund, by `provider_reference`."""
+
+    def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
+        """Yields the messages since a time, oldest first, with their bytes: those that never came as webhooks are among them."""
+
+
+class Webhooks(Protocol):
+    """Checks and reads messages that the provider sent."""
+
+    def read(self, body: bytes, signature: str) -> ProviderEvent:
+        """Returns the message. Raises MessageInvalid."""
+
+    def read_stored(self, body: bytes) -> ProviderEvent:
+        """The same for a body whose signature was checked when it came."""
+
+
+class PointsLedger(Protocol):
+    """The balance service. Request ids are made from the payment or refund; all raise OutcomeUnknown, PointsRefused."""
+
+    async def hold(self, payment: Payment) -> str:
+        """Holds the points without a limit of time; returns the hold's name."""
+
+    async def capture(self, payment: Payment) -> str:
+        """Takes the held points; returns the operation's name."""
+
+    async def release(self, payment: Payment) -> None:
+        """Frees the held points. Freed before is freed."""
+
+    async def give_back(self, refund: Refund, payment: Payment) -> None:
+        """Reverses the refund's points share of the capture."""
+
+    async def take_back(self, refund: Refund, credit_operation: str, points_minor: int) -> None:
+        """Takes back points that the order had earned; what the customer lacks becomes debt."""
+
+
+class EarnedPoints(Protocol):
+    """What an order earned, by the accrual service."""
+
+    async def credit(self, customer_id: str, order_number: str) -> tuple[str, int] | None:
+        """Returns the operation that credited the points and how many; None if the order earned none.
+
+        Raises OutcomeUnknown until that is final.
+        """
