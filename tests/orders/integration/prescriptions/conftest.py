@@ -16,5 +16,5 @@ from shared.postgres.engine import disposing, make_engine
 @pytest_asyncio.fixture(scope="module")
 async def engine(orders_settings: OrdersSettings) -> AsyncIterator[AsyncEngine]:
     conninfo = service_conninfo(orders_settings.database_uri, schema=SCHEMA, role=orders_settings.database_role)
-    async with disposing(make_engine(conninfo, size_max=8)) as engine:
+    async with disposing(make_engine(conninfo, size_max=8, wait_limit_s=30)) as engine:
         yield engine

@@ -15,16 +15,22 @@ from services.orders.domain.prescriptions.prescription import Prescription, chec
 from tests.orders.world import a_prescription, add_order_row, new_customer, today
 
 
+# All of them have a connection at the same time.
+ORDERS = 8
+
+
 async def stored(engine: AsyncEngine, prescription: Prescription) -> Prescription:
     async with engine.begin() as connection:
         assert await add(connection, prescription)
     return prescription
 
 
-async def use(engine: AsyncEngine, customer_id: str, ids: Collection[UUID]) -> UUID:
-    """Does what the creation of an order does to its prescriptions; returns the order."""
+async def use(engine: AsyncEngine, customer_id: str, ids: Collection[UUID], *, start: asyncio.Barrier | None = None) -> UUID:
+    """Does what the creation of an order does to its prescriptions, once all have come to the start; returns the order."""
     async with engine.begin() as connection:
         order_id = await add_order_row(connection, customer_id)
+        if start is not None:
+            await start.wait()
         found = await lock_many(connection, customer_id, ids)
         for prescription in found.values():
             check_use(prescription, prescription.skus[0], today())
@@ -45,14 +51,16 @@ async def read(engine: AsyncEngine, prescription: Prescription) -> Prescription:
 async def test_the_last_use_of_a_prescription_goes_to_one_of_many_orders(engine: AsyncEngine) -> None:
     prescription = await stored(engine, a_prescription(refills=1, uses=1))
 
+    start = asyncio.Barrier(ORDERS)
+
     async def order() -> str:
         try:
-            await use(engine, prescription.customer_id, [prescription.id])
+            await use(engine, prescription.customer_id, [prescription.id], start=start)
         except PrescriptionUsedUp:
             return "used up"
         return "used"
 
-    assert Counter(await asyncio.gather(*(order() for _ in range(8)))) == {"used": 1, "used up": 7}
+    assert Counter(await asyncio.gather(*(order() for _ in range(ORDERS)))) == {"used": 1, "used up": ORDERS - 1}
     after = await read(engine, prescription)
     assert (after.uses, after.version) == (2, 2)
 
@@ -64,9 +72,11 @@ async def test_orders_that_name_the_same_prescriptions_in_different_order_wait_f
     all_of_them = [await stored(engine, a_prescription(customer_id=customer_id, refills=99)) for _ in range(6)]
     ids = [prescription.id for prescription in all_of_them]
 
-    await asyncio.gather(*(use(engine, customer_id, ids[turn:] + ids[:turn]) for turn in range(6) for _ in range(4)))
+    start = asyncio.Barrier(ORDERS)
 
-    assert [(await read(engine, one)).uses for one in all_of_them] == [24] * 6
+    await asyncio.gather(*(use(engine, customer_id, ids[turn:] + ids[:turn], start=start) for turn in range(ORDERS)))
+
+    assert [(await read(engine, one)).uses for one in all_of_them] == [ORDERS] * len(ids)
 
 
 async def test_a_use_is_given_back_once(engine: AsyncEngine) -> None:
