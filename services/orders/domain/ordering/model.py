@@ -208,6 +208,10 @@ class Order:
         return f"customers/{self.customer_id}/orders/{self.id}"
 
     @property
+    def owner(self) -> str:
+        return f"customers/{self.customer_id}"
+
+    @property
     def subtotal_minor(self) -> int:
         return sum(line.total_minor for line in self.lines)
 

@@ -1,9 +1,10 @@
-"""OrderService over gRPC: convert, await, convert. Who may call and what is valid was decided before, by the contract."""
+"""OrderService over gRPC: two halves, one service."""
 
 from __future__ import annotations
 
-from galen.orders.v1 import order_service_pb2_grpc
+from services.orders.entrypoints.grpc.servicers.order_changes import OrderChangesServicer
+from services.orders.entrypoints.grpc.servicers.order_reads import OrderReadsServicer
 
 
-class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
+class OrderServicer(OrderChangesServicer, OrderReadsServicer):
     """Serves OrderService."""

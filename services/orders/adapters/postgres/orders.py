@@ -1,0 +1,41 @@
+"""Orders, read: a fixed number of statements, however long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.orders.adapters.postgres.order_rows import EVENT_COLUMNS, ORDER_COLUMNS, event_of, order_of, read_lines
+from services.orders.adapters.postgres.tables import customer_order, order_event
+from services.orders.domain.ordering.model import Order, OrderEvent
+
+
+class OrderReads:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def get(self, order_id: UUID, customer_id: str) -> Order | None:
+        """Returns the customer's order with its lots. Two statements."""
+        async with self._engine.connect() as connection:
+            return await _order(connection, order_id, customer_id)
+
+    async def get_with_events(self, order_id: UUID, customer_id: str, limit: int) -> tuple[Order | None, Sequence[OrderEvent]]:
+        """Returns the order and its latest events, latest first. Three statements."""
+        async with self._engine.connect() as connection:
+            order = await _order(connection, order_id, customer_id)
+            events = [] if order is None else await _latest_events(connection, order_id, limit)
+        return order, events
+
+
+async def _order(connection: AsyncConnection, order_id: UUID, customer_id: str) -> Order | None:
+    query = select(*ORDER_COLUMNS).where(customer_order.c.order_id == order_id, customer_order.c.customer_id == customer_id)
+    row = (await connection.execute(query)).first()
+    return None if row is None else order_of(row, (await read_lines(connection, [order_id], lots=True))[order_id])
+
+
+async def _latest_events(connection: AsyncConnection, order_id: UUID, limit: int) -> Sequence[OrderEvent]:
+    query = select(*EVENT_COLUMNS).where(order_event.c.order_id == order_id).order_by(order_event.c.number.desc()).limit(limit)
+    return [event_of(row) for row in await connection.execute(query)]
