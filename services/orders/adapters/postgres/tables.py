@@ -162,7 +162,7 @@ reservation_line = Table(
     CheckConstraint("quantity > 0", name="reservation_line_quantity_positive"),
 )
 
-# The lots that the units of a committed reservation come from.
+# The lots that the units of a committed reservation come from, and how many of them came back.
 reservation_lot = Table(
     "reservation_lot",
     metadata,
@@ -170,7 +170,9 @@ reservation_lot = Table(
     Column("sku", Text, primary_key=True),
     Column("lot_id", Uuid, ForeignKey(stock_lot.c.lot_id, name="reservation_lot_lot"), primary_key=True),
     Column("quantity", BigInteger, nullable=False),
+    Column("returned_quantity", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("quantity > 0", name="reservation_lot_quantity_positive"),
+    CheckConstraint("returned_quantity between 0 and quantity", name="reservation_lot_returned_in_bounds"),
 )
 Index("reservation_lot_by_lot", reservation_lot.c.lot_id)
 
@@ -214,7 +216,7 @@ customer_order = Table(
     *_times("cancelled_at", "expired_at", "returned_at"),
     Column("events", Integer, nullable=False),
     *_versioned(),
-    # Written once: the words by which staff look for it.
+    # Written once: the words by which staff look for it, `array_to_tsvector` of what domain/ordering/search.py says of it.
     Column("search", TSVECTOR, nullable=False),
     UniqueConstraint("order_number", name="customer_order_number_unique"),
     CheckConstraint("state between 1 and 10", name="customer_order_state_known"),
@@ -222,6 +224,11 @@ customer_order = Table(
 Index("customer_order_of_customer", customer_order.c.customer_id, customer_order.c.created_at, customer_order.c.order_id)
 Index("customer_order_newest", customer_order.c.created_at, customer_order.c.order_id)
 Index("customer_order_in_state", customer_order.c.state, customer_order.c.created_at, customer_order.c.order_id)
+Index(
+    "customer_order_of_assignee",
+    *(customer_order.c.assignee, customer_order.c.created_at, customer_order.c.order_id),
+    postgresql_where=text("assignee <> ''"),
+)
 Index("customer_order_search", customer_order.c.search, postgresql_using="gin")
 Index(
     "customer_order_queue",

@@ -128,6 +128,13 @@ def create_customer_order() -> None:
         schema=SCHEMA,
         postgresql_where=sa.text("state in (2, 3, 4, 7, 8)"),
     )
+    op.create_index(
+        "customer_order_of_assignee",
+        "customer_order",
+        ["assignee", "created_at", "order_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("assignee <> ''"),
+    )
     op.create_index("customer_order_search", "customer_order", ["search"], schema=SCHEMA, postgresql_using="gin")
 
 
@@ -395,7 +402,9 @@ def create_reservation_lot() -> None:
         sa.Column("sku", sa.Text, nullable=False),
         sa.Column("lot_id", sa.Uuid, nullable=False),
         sa.Column("quantity", sa.BigInteger, nullable=False),
+        sa.Column("returned_quantity", sa.BigInteger, server_default="0", nullable=False),
         sa.CheckConstraint("quantity > 0", name="reservation_lot_quantity_positive"),
+        sa.CheckConstraint("returned_quantity between 0 and quantity", name="reservation_lot_returned_in_bounds"),
         sa.ForeignKeyConstraint(["lot_id"], ["orders.stock_lot.lot_id"], name="reservation_lot_lot"),
         sa.PrimaryKeyConstraint("reservation_id", "sku", "lot_id"),
         schema=SCHEMA,
