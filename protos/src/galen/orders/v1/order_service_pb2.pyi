@@ -192,7 +192,7 @@ class ListOrdersRequest(_message.Message):
     parent: _builtins.str
     """`customers/{customer}`, or `customers/-`."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 1000 means 1000."""
+    """At most this many; 0 means 50, more than 200 means 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; the other fields must be as they were then."""
     filter: _builtins.str
@@ -225,7 +225,7 @@ class ListOrdersResponse(_message.Message):
     """Where the next page begins; empty on the last one."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
-        """Newest first."""
+        """Newest first; may be fewer than asked for though more follow."""
 
     def __init__(
         self,
@@ -253,7 +253,7 @@ class SearchOrdersRequest(_message.Message):
     query: _builtins.str
     """Words; all must match."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 1000 means 1000."""
+    """At most this many; 0 means 50, more than 200 means 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; the other fields must be as they were then."""
     def __init__(
@@ -283,7 +283,7 @@ class SearchOrdersResponse(_message.Message):
     """Where the next page begins; empty on the last one."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
-        """Newest first."""
+        """Newest first; may be fewer than asked for though more follow."""
 
     def __init__(
         self,

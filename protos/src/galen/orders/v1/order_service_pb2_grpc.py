@@ -172,7 +172,11 @@ class OrderServiceServicer:
 
         The filter is a subset of AIP-160: terms joined by `AND`, each `field operator value`, of `state` (=, !=), `create_time`, `total` (=, !=,
         <, <=, >, >=; RFC 3339, minor units), `sku`, `assignee` (=) and `has_rx` (=), e.g.
-        `state = PAID AND total >= 1000 AND sku = "IBU-400" AND create_time > "2026-01-01T00:00:00Z"`.
+        `state = PAID AND total >= 1000 AND sku = "IBU-400" AND create_time > "2026-01-01T00:00:00Z"`. At most 20 terms; values with other signs
+        than letters, digits and `-_.:/+` are quoted; `assignee = ""` are orders that nobody has claimed.
+
+        So many orders are looked at for a page and no more: a page with a filter may be short, even empty, though more follow. The last page is
+        the one without `next_page_token`.
 
         Errors: INVALID_FILTER, INVALID_PAGE_TOKEN.
         """
@@ -181,7 +185,8 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchOrders(self, request, context):
-        """Finds orders by words of their number, name, phone and medicines; a word may be cut short, all must match. Newest first.
+        """Finds orders by words of their number, name, phone and medicines (SKU and name), whatever their case and accents; a word may be cut short,
+        all must match, the first 10 count. Newest first. Pages may be short though more follow, like those of ListOrders.
 
         Errors: INVALID_PAGE_TOKEN.
         """

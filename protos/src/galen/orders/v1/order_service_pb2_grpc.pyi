@@ -57,12 +57,17 @@ class OrderServiceStub:
 
     The filter is a subset of AIP-160: terms joined by `AND`, each `field operator value`, of `state` (=, !=), `create_time`, `total` (=, !=,
     <, <=, >, >=; RFC 3339, minor units), `sku`, `assignee` (=) and `has_rx` (=), e.g.
-    `state = PAID AND total >= 1000 AND sku = "IBU-400" AND create_time > "2026-01-01T00:00:00Z"`.
+    `state = PAID AND total >= 1000 AND sku = "IBU-400" AND create_time > "2026-01-01T00:00:00Z"`. At most 20 terms; values with other signs
+    than letters, digits and `-_.:/+` are quoted; `assignee = ""` are orders that nobody has claimed.
+
+    So many orders are looked at for a page and no more: a page with a filter may be short, even empty, though more follow. The last page is
+    the one without `next_page_token`.
 
     Errors: INVALID_FILTER, INVALID_PAGE_TOKEN.
     """
     SearchOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SearchOrdersRequest, _order_service_pb2.SearchOrdersResponse]
-    """Finds orders by words of their number, name, phone and medicines; a word may be cut short, all must match. Newest first.
+    """Finds orders by words of their number, name, phone and medicines (SKU and name), whatever their case and accents; a word may be cut short,
+    all must match, the first 10 count. Newest first. Pages may be short though more follow, like those of ListOrders.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -172,12 +177,17 @@ class OrderServiceAsyncStub(OrderServiceStub):
 
     The filter is a subset of AIP-160: terms joined by `AND`, each `field operator value`, of `state` (=, !=), `create_time`, `total` (=, !=,
     <, <=, >, >=; RFC 3339, minor units), `sku`, `assignee` (=) and `has_rx` (=), e.g.
-    `state = PAID AND total >= 1000 AND sku = "IBU-400" AND create_time > "2026-01-01T00:00:00Z"`.
+    `state = PAID AND total >= 1000 AND sku = "IBU-400" AND create_time > "2026-01-01T00:00:00Z"`. At most 20 terms; values with other signs
+    than letters, digits and `-_.:/+` are quoted; `assignee = ""` are orders that nobody has claimed.
+
+    So many orders are looked at for a page and no more: a page with a filter may be short, even empty, though more follow. The last page is
+    the one without `next_page_token`.
 
     Errors: INVALID_FILTER, INVALID_PAGE_TOKEN.
     """
     SearchOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SearchOrdersRequest, _order_service_pb2.SearchOrdersResponse]  # type: ignore[assignment]
-    """Finds orders by words of their number, name, phone and medicines; a word may be cut short, all must match. Newest first.
+    """Finds orders by words of their number, name, phone and medicines (SKU and name), whatever their case and accents; a word may be cut short,
+    all must match, the first 10 count. Newest first. Pages may be short though more follow, like those of ListOrders.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -302,7 +312,11 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The filter is a subset of AIP-160: terms joined by `AND`, each `field operator value`, of `state` (=, !=), `create_time`, `total` (=, !=,
         <, <=, >, >=; RFC 3339, minor units), `sku`, `assignee` (=) and `has_rx` (=), e.g.
-        `state = PAID AND total >= 1000 AND sku = "IBU-400" AND create_time > "2026-01-01T00:00:00Z"`.
+        `state = PAID AND total >= 1000 AND sku = "IBU-400" AND create_time > "2026-01-01T00:00:00Z"`. At most 20 terms; values with other signs
+        than letters, digits and `-_.:/+` are quoted; `assignee = ""` are orders that nobody has claimed.
+
+        So many orders are looked at for a page and no more: a page with a filter may be short, even empty, though more follow. The last page is
+        the one without `next_page_token`.
 
         Errors: INVALID_FILTER, INVALID_PAGE_TOKEN.
         """
@@ -313,7 +327,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.SearchOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.SearchOrdersResponse, _abc.Awaitable[_order_service_pb2.SearchOrdersResponse]]:
-        """Finds orders by words of their number, name, phone and medicines; a word may be cut short, all must match. Newest first.
+        """Finds orders by words of their number, name, phone and medicines (SKU and name), whatever their case and accents; a word may be cut short,
+        all must match, the first 10 count. Newest first. Pages may be short though more follow, like those of ListOrders.
 
         Errors: INVALID_PAGE_TOKEN.
         """
