@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shared.jobs.queue import CONNECTIONS_MAX
+from shared.jobs.limits import CONNECTIONS_MAX
 from shared.settings import HostPort, ServiceSettings
 
 # The job queue's pool, and the connection that listens for new jobs.

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from shared.jobs.queue import CONNECTIONS_MAX
+from shared.jobs.limits import CONNECTIONS_MAX
 from shared.settings import HostPort, ServiceSettings
 
 # The job queue's pool, and the connection that listens for new jobs.

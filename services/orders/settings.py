@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from shared.jobs.queue import CONNECTIONS_MAX
+from shared.jobs.limits import CONNECTIONS_MAX
 from shared.settings import HostPort, ServiceSettings
 
 # The job queue's pool, and the connection that listens for new jobs.

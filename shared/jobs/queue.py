@@ -23,6 +23,7 @@ from procrastinate.worker import Worker
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.jobs.limits import CONNECTIONS_MAX
 from shared.observability.metrics import TaskMetrics
 from shared.observability.tracing import start_span
 from shared.tasks import end_tasks, going_on
@@ -35,7 +36,6 @@ HEARTBEATS = 5
 RESCUES = 3
 RESTART_AFTER_S = 1.0
 BACK_OFF_MAX_S = 300.0
-CONNECTIONS_MAX = 3
 
 Step = Callable[..., Awaitable[None]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from procrastinate.schema import SchemaManager
 from sqlalchemy import Connection, text
 
 TABLE_PREFIX = "procrastinate_"
@@ -13,6 +12,9 @@ def create_job_tables(connection: Connection) -> None:
 
     When a later version of it changes them, a new migration runs the step that procrastinate ships for that.
     """
+    # Each start loads the migrations, the first one only runs this.
+    from procrastinate.schema import SchemaManager  # noqa: PLC0415
+
     connection.exec_driver_sql(str(SchemaManager.get_schema()).replace("%", "%%"))
 
 
