@@ -25,7 +25,7 @@ from tests.e2e.shopper import Shopper, teach_rewards
 from tests.e2e.stack_process import POSTGRES, SUPERVISOR, StackProcess
 
 MIB = 1024 * 1024
-SERVICES = ("balance", "accrual", "customers", "gateway")
+SERVICES = ("balance", "orders", "accrual", "customers", "gateway")
 SERVICE_MIB_MAX = 150.0
 STACK_MIB_MAX = 1024.0
 READY_S_MAX = 10.0

@@ -20,6 +20,20 @@ NUMBER = "2377225624"
 CREDIT = {"account": ACCOUNT, "amount": 500, "reference": NUMBER, "requestId": "7d444840-9dc0-41d1-b245-5ffdce74fad2"}
 ADDRESS = {"recipient": "Ada Lovelace", "lines": ["St James's Square 12"], "city": "London", "postalCode": "SW1Y 4JH", "countryCode": "GB"}
 
+SKU = "IBU-400"
+MEDICINE = {"sku": SKU, "displayName": "Ibuprofen 400", "price": {"currencyCode": "EUR", "amountMinor": 499}}
+MAIN = "locations/main"
+LEVEL = f"{MAIN}/stockLevels/{SKU}"
+UNKNOWN_ID = "0198f3f2-7c1e-7a3b-9f55-5e7f1c2d3b4a"
+LOT = f"{MAIN}/lots/{UNKNOWN_ID}"
+RESERVATION = f"reservations/{UNKNOWN_ID}"
+ORDER = f"{CUSTOMER}/orders/{UNKNOWN_ID}"
+# Of an order that is acted on as it was read.
+READ = {"name": ORDER, "etag": "1"}
+FAR_DAY = {"year": 2099, "month": 12, "day": 31}
+DELIVERED = {"parent": MAIN, "sku": SKU, "lotNumber": "L-1", "expireDate": FAR_DAY, "quantity": 10}
+PRESCRIPTION = {"number": "RX-1", "prescriber": "Dr. Faraday", "issueDate": {"year": 2026, "month": 1, "day": 2}, "skus": [SKU]}
+
 BALANCE: Mapping[str, dict[str, Any]] = {
     "CreateAccount": {"parent": PROGRAM, "accountId": SOMEBODY},
     "GetAccount": {"name": ACCOUNT},
@@ -68,13 +82,67 @@ CUSTOMERS: Mapping[str, dict[str, Any]] = {
     "UpdateAddress": {"name": f"{CUSTOMER}/addresses/1", "address": ADDRESS},
     "DeleteAddress": {"name": f"{CUSTOMER}/addresses/1"},
 }
-BY_SERVER = {"balance": BALANCE, "accrual": ACCRUAL, "customers": CUSTOMERS}
+ORDERS: Mapping[str, dict[str, Any]] = {
+    "CreateMedicine": {"medicine": MEDICINE},
+    "GetMedicine": {"name": f"medicines/{SKU}"},
+    "ListMedicines": {},
+    "SearchMedicines": {"query": "ibu 400"},
+    "UpdateMedicine": {"medicine": {**MEDICINE, "form": "tablet"}, "updateMask": "form"},
+    "ImportMedicines": {"medicine": MEDICINE, "dryRun": True},
+    "CreatePrescription": {"parent": CUSTOMER, "prescription": PRESCRIPTION},
+    "GetPrescription": {"name": f"{CUSTOMER}/prescriptions/{UNKNOWN_ID}"},
+    "ListPrescriptions": {"parent": CUSTOMER},
+    "RevokePrescription": {"name": f"{CUSTOMER}/prescriptions/{UNKNOWN_ID}", "reason": "a mistake"},
+    "CreateOrder": {"parent": CUSTOMER, "lines": [{"sku": SKU, "quantity": 1}]},
+    "GetOrder": {"name": ORDER, "events": 10},
+    "ListOrders": {"parent": CUSTOMER, "filter": "state = PAID AND total >= 100"},
+    "SearchOrders": {"query": "ada ibu"},
+    "ListOrderEvents": {"parent": ORDER},
+    "WatchOrders": {"parent": CUSTOMER},
+    "UpdateOrder": {"name": ORDER, "note": "ring twice", "updateMask": "note"},
+    "CancelOrder": {"name": ORDER, "reason": "changed my mind"},
+    "ApproveOrder": READ,
+    "RejectOrder": {**READ, "reason": "unreadable"},
+    "StartPreparing": READ,
+    "FinishPreparing": {**READ, "scans": [{"sku": SKU, "lotNumber": "L-1", "quantity": 1}]},
+    "ShipOrder": {**READ, "trackingNumber": "TR-1"},
+    "DeliverOrder": READ,
+    "HandOverOrder": {**READ, "pickupCode": "123456"},
+    "AcceptReturn": {**READ, "lines": [{"sku": SKU, "quantity": 1}], "reason": "damaged"},
+    "ClaimNextOrder": {"location": MAIN},
+    "ReleaseClaim": {"name": ORDER},
+    "GetOrderQueueStats": {"location": MAIN},
+}
+INVENTORY: Mapping[str, dict[str, Any]] = {
+    "CreateLocation": {"locationId": "second", "displayName": "The second pharmacy"},
+    "ListLocations": {},
+    "GetStockLevel": {"name": LEVEL},
+    "BatchGetStockLevels": {"parent": MAIN, "skus": [SKU]},
+    "ListStockLevels": {"parent": MAIN},
+    "UpdateStockLevel": {"name": LEVEL, "reorderPoint": 5},
+    "ReceiveLot": DELIVERED,
+    "GetLot": {"name": LOT},
+    "ListLots": {"parent": MAIN},
+    "AdjustStock": {"name": LOT, "delta": -1, "expectedOnHand": 10, "reason": "ADJUSTMENT_REASON_DAMAGED"},
+    "QuarantineLot": {"name": LOT, "reason": "a wet box"},
+    "ReleaseLot": {"name": LOT, "reason": "it was dry"},
+    "RecallLot": {"sku": SKU, "lotNumber": "L-2", "reason": "the maker recalls it"},
+    "ListStockMovements": {"parent": MAIN},
+    "CreateReservation": {"location": MAIN, "lines": [{"sku": SKU, "quantity": 1}], "expireTime": "2100-01-01T00:00:00Z"},
+    "GetReservation": {"name": RESERVATION},
+    "ExtendReservation": {"name": RESERVATION, "expireTime": "2100-01-01T00:00:00Z"},
+    "CommitReservation": {"name": RESERVATION},
+    "ReleaseReservation": {"name": RESERVATION},
+    "ImportStock": {**DELIVERED, "dryRun": True},
+    "ReconcileStock": {"parent": MAIN},
+}
+BY_PACKAGE = {"balance": BALANCE, "accrual": ACCRUAL, "customers": CUSTOMERS, "orders": ORDERS, "inventory": INVENTORY}
 
 
 def sensible_request(method: Method) -> Message:
     """Raises KeyError for a method that has no line above."""
     request = method.contract.request_type()
-    ParseDict(BY_SERVER[method.server][method.path.rpartition("/")[2]], request)
+    ParseDict(BY_PACKAGE[method.package][method.path.rpartition("/")[2]], request)
     for field in request.DESCRIPTOR.fields:
         if field.name == "request_id":
             setattr(request, field.name, str(uuid4()))
