@@ -30,7 +30,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%galen/orders/v1/catalog_service.proto\x12\x0fgalen.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\x1egalen/orders/v1/medicine.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\"r\n\x15\x43reateMedicineRequest\x12\x37\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.MedicineB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"E\n\x16\x43reateMedicineResponse\x12+\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.Medicine\"Z\n\x12GetMedicineRequest\x12\x44\n\x04name\x18\x01 \x01(\tB6\xe2\x41\x01\x02\xbaH/r-2+^medicines/[A-Za-z0-9][A-Za-z0-9._-]{0,39}$\"B\n\x13GetMedicineResponse\x12+\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.Medicine\"h\n\x14ListMedicinesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x16\n\x0eshow_withdrawn\x18\x03 \x01(\x08\"^\n\x15ListMedicinesResponse\x12,\n\tmedicines\x18\x01 \x03(\x0b\x32\x19.galen.orders.v1.Medicine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x16SearchMedicinesRequest\x12.\n\x05query\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xc8\x01\x32\x0f^[^[:cntrl:]]*$\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\"G\n\x17SearchMedicinesResponse\x12,\n\tmedicines\x18\x01 \x03(\x0b\x32\x19.galen.orders.v1.Medicine\"\xdb\x03\n\x15UpdateMedicineRequest\x12\x37\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.MedicineB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\xe6\x02\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xb4\x02\xe2\x41\x01\x02\xbaH\xac\x02\xba\x01\xa5\x02\n\x11update_mask.paths\x12,must name one or more fields that can be set\x1a\xe1\x01size(this.paths) > 0 && this.paths.all(p, p in [\'display_name\', \'form\', \'strength\', \'price\', \'rx_required\', \'schedule\', \'max_per_order\', \'max_per_period\', \'period_days\', \'min_remaining_shelf_days\', \'cold_chain\', \'withdrawn\'])\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"E\n\x16UpdateMedicineResponse\x12+\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.Medicine\"\x84\x01\n\x16ImportMedicinesRequest\x12\x37\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.MedicineB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\x85\x01\n\x17ImportMedicinesResponse\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12/\n\x07outcome\x18\x03 \x01(\x0e\x32\x1e.galen.orders.v1.ImportOutcome\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t*\x9d\x01\n\rImportOutcome\x12\x1e\n\x1aIMPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16IMPORT_OUTCOME_CREATED\x10\x01\x12\x1a\n\x16IMPORT_OUTCOME_UPDATED\x10\x02\x12\x17\n\x13IMPORT_OUTCOME_SAME\x10\x03\x12\x1b\n\x17IMPORT_OUTCOME_REJECTED\x10\x04\x32\xc0\x06\n\x0e\x43\x61talogService\x12\x86\x01\n\x0e\x43reateMedicine\x12&.galen.orders.v1.CreateMedicineRequest\x1a\'.galen.orders.v1.CreateMedicineResponse\"#\xca\xf3\x18\x07\x12\x03\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02\x12\"\r/v1/medicines:\x01*\x12\x85\x01\n\x0bGetMedicine\x12#.galen.orders.v1.GetMedicineRequest\x1a$.galen.orders.v1.GetMedicineResponse\"+\x90\x02\x01\xca\xf3\x18\x06\x12\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=medicines/*}\x12\x82\x01\n\rListMedicines\x12%.galen.orders.v1.ListMedicinesRequest\x1a&.galen.orders.v1.ListMedicinesResponse\"\"\x90\x02\x01\xca\xf3\x18\x06\x12\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/medicines\x12\x8f\x01\n\x0fSearchMedicines\x12\'.galen.orders.v1.SearchMedicinesRequest\x1a(.galen.orders.v1.SearchMedicinesResponse\")\x90\x02\x01\xca\xf3\x18\x06\x12\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/medicines:search\x12\x8f\x01\n\x0eUpdateMedicine\x12&.galen.orders.v1.UpdateMedicineRequest\x1a\'.galen.orders.v1.UpdateMedicineResponse\",\xca\xf3\x18\x07\x12\x03\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02\x1b\x32\x16/v1/{name=medicines/*}:\x01*\x12t\n\x0fImportMedicines\x12\'.galen.orders.v1.ImportMedicinesRequest\x1a(.galen.orders.v1.ImportMedicinesResponse\"\n\xca\xf3\x18\x06\x12\x02\x02\x04 \x01(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%galen/orders/v1/catalog_service.proto\x12\x0fgalen.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\x1egalen/orders/v1/medicine.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\"\xd2\x02\n\x15\x43reateMedicineRequest\x12\x96\x02\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.MedicineB\xe8\x01\xe2\x41\x01\x02\xbaH\xe0\x01\xba\x01\x65\n\x11medicine.complete\x12$must have a display_name and a price\x1a*this.display_name != \'\' && has(this.price)\xba\x01r\n\x0fmedicine.period\x12*max_per_period and period_days go together\x1a\x33(this.max_per_period > 0) == (this.period_days > 0)\xc8\x01\x01\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"E\n\x16\x43reateMedicineResponse\x12+\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.Medicine\"Z\n\x12GetMedicineRequest\x12\x44\n\x04name\x18\x01 \x01(\tB6\xe2\x41\x01\x02\xbaH/r-2+^medicines/[A-Za-z0-9][A-Za-z0-9._-]{0,39}$\"B\n\x13GetMedicineResponse\x12+\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.Medicine\"h\n\x14ListMedicinesRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x16\n\x0eshow_withdrawn\x18\x03 \x01(\x08\"^\n\x15ListMedicinesResponse\x12,\n\tmedicines\x18\x01 \x03(\x0b\x32\x19.galen.orders.v1.Medicine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x16SearchMedicinesRequest\x12.\n\x05query\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xc8\x01\x32\x0f^[^[:cntrl:]]*$\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\"G\n\x17SearchMedicinesResponse\x12,\n\tmedicines\x18\x01 \x03(\x0b\x32\x19.galen.orders.v1.Medicine\"\xe6\x05\n\x15UpdateMedicineRequest\x12\x37\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.MedicineB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12\xe6\x02\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xb4\x02\xe2\x41\x01\x02\xbaH\xac\x02\xba\x01\xa5\x02\n\x11update_mask.paths\x12,must name one or more fields that can be set\x1a\xe1\x01size(this.paths) > 0 && this.paths.all(p, p in [\'display_name\', \'form\', \'strength\', \'price\', \'rx_required\', \'schedule\', \'max_per_order\', \'max_per_period\', \'period_days\', \'min_remaining_shelf_days\', \'cold_chain\', \'withdrawn\'])\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01:\x88\x02\xbaH\x84\x02\x1a\x91\x01\n\x15medicine.display_name\x12\'medicine.display_name must not be empty\x1aO!(\'display_name\' in this.update_mask.paths) || this.medicine.display_name != \'\'\x1an\n\x0emedicine.price\x12\x1amedicine.price must be set\x1a@!(\'price\' in this.update_mask.paths) || has(this.medicine.price)\"E\n\x16UpdateMedicineResponse\x12+\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.Medicine\"\xe4\x02\n\x16ImportMedicinesRequest\x12\x96\x02\n\x08medicine\x18\x01 \x01(\x0b\x32\x19.galen.orders.v1.MedicineB\xe8\x01\xe2\x41\x01\x02\xbaH\xe0\x01\xba\x01\x65\n\x11medicine.complete\x12$must have a display_name and a price\x1a*this.display_name != \'\' && has(this.price)\xba\x01r\n\x0fmedicine.period\x12*max_per_period and period_days go together\x1a\x33(this.max_per_period > 0) == (this.period_days > 0)\xc8\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\x85\x01\n\x17ImportMedicinesResponse\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12/\n\x07outcome\x18\x03 \x01(\x0e\x32\x1e.galen.orders.v1.ImportOutcome\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t*\x9d\x01\n\rImportOutcome\x12\x1e\n\x1aIMPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16IMPORT_OUTCOME_CREATED\x10\x01\x12\x1a\n\x16IMPORT_OUTCOME_UPDATED\x10\x02\x12\x17\n\x13IMPORT_OUTCOME_SAME\x10\x03\x12\x1b\n\x17IMPORT_OUTCOME_REJECTED\x10\x04\x32\xe0\x06\n\x0e\x43\x61talogService\x12\x86\x01\n\x0e\x43reateMedicine\x12&.galen.orders.v1.CreateMedicineRequest\x1a\'.galen.orders.v1.CreateMedicineResponse\"#\xca\xf3\x18\x07\x12\x03\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02\x12\"\r/v1/medicines:\x01*\x12\x85\x01\n\x0bGetMedicine\x12#.galen.orders.v1.GetMedicineRequest\x1a$.galen.orders.v1.GetMedicineResponse\"+\x90\x02\x01\xca\xf3\x18\x06\x12\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=medicines/*}\x12\x82\x01\n\rListMedicines\x12%.galen.orders.v1.ListMedicinesRequest\x1a&.galen.orders.v1.ListMedicinesResponse\"\"\x90\x02\x01\xca\xf3\x18\x06\x12\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/medicines\x12\x8f\x01\n\x0fSearchMedicines\x12\'.galen.orders.v1.SearchMedicinesRequest\x1a(.galen.orders.v1.SearchMedicinesResponse\")\x90\x02\x01\xca\xf3\x18\x06\x12\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/medicines:search\x12\x8f\x01\n\x0eUpdateMedicine\x12&.galen.orders.v1.UpdateMedicineRequest\x1a\'.galen.orders.v1.UpdateMedicineResponse\",\xca\xf3\x18\x07\x12\x03\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02\x1b\x32\x16/v1/{name=medicines/*}:\x01*\x12\x93\x01\n\x0fImportMedicines\x12\'.galen.orders.v1.ImportMedicinesRequest\x1a(.galen.orders.v1.ImportMedicinesResponse\")\xca\xf3\x18\x06\x12\x02\x02\x04 \x01\x82\xd3\xe4\x93\x02\x19\"\x14/v1/medicines:import:\x01*(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'galen.orders.v1.catalog_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEMEDICINEREQUEST'].fields_by_name['medicine']._loaded_options = None
-  _globals['_CREATEMEDICINEREQUEST'].fields_by_name['medicine']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
+  _globals['_CREATEMEDICINEREQUEST'].fields_by_name['medicine']._serialized_options = b'\342A\001\002\272H\340\001\272\001e\n\021medicine.complete\022$must have a display_name and a price\032*this.display_name != \'\' && has(this.price)\272\001r\n\017medicine.period\022*max_per_period and period_days go together\0323(this.max_per_period > 0) == (this.period_days > 0)\310\001\001'
   _globals['_CREATEMEDICINEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEMEDICINEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_GETMEDICINEREQUEST'].fields_by_name['name']._loaded_options = None
@@ -57,8 +57,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEMEDICINEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\002\272H\254\002\272\001\245\002\n\021update_mask.paths\022,must name one or more fields that can be set\032\341\001size(this.paths) > 0 && this.paths.all(p, p in [\'display_name\', \'form\', \'strength\', \'price\', \'rx_required\', \'schedule\', \'max_per_order\', \'max_per_period\', \'period_days\', \'min_remaining_shelf_days\', \'cold_chain\', \'withdrawn\'])\310\001\001'
   _globals['_UPDATEMEDICINEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UPDATEMEDICINEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_UPDATEMEDICINEREQUEST']._loaded_options = None
+  _globals['_UPDATEMEDICINEREQUEST']._serialized_options = b'\272H\204\002\032\221\001\n\025medicine.display_name\022\'medicine.display_name must not be empty\032O!(\'display_name\' in this.update_mask.paths) || this.medicine.display_name != \'\'\032n\n\016medicine.price\022\032medicine.price must be set\032@!(\'price\' in this.update_mask.paths) || has(this.medicine.price)'
   _globals['_IMPORTMEDICINESREQUEST'].fields_by_name['medicine']._loaded_options = None
-  _globals['_IMPORTMEDICINESREQUEST'].fields_by_name['medicine']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
+  _globals['_IMPORTMEDICINESREQUEST'].fields_by_name['medicine']._serialized_options = b'\342A\001\002\272H\340\001\272\001e\n\021medicine.complete\022$must have a display_name and a price\032*this.display_name != \'\' && has(this.price)\272\001r\n\017medicine.period\022*max_per_period and period_days go together\0323(this.max_per_period > 0) == (this.period_days > 0)\310\001\001'
   _globals['_IMPORTMEDICINESREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_IMPORTMEDICINESREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_CATALOGSERVICE'].methods_by_name['CreateMedicine']._loaded_options = None
@@ -72,33 +74,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATALOGSERVICE'].methods_by_name['UpdateMedicine']._loaded_options = None
   _globals['_CATALOGSERVICE'].methods_by_name['UpdateMedicine']._serialized_options = b'\312\363\030\007\022\003\002\003\004 \001\202\323\344\223\002\0332\026/v1/{name=medicines/*}:\001*'
   _globals['_CATALOGSERVICE'].methods_by_name['ImportMedicines']._loaded_options = None
-  _globals['_CATALOGSERVICE'].methods_by_name['ImportMedicines']._serialized_options = b'\312\363\030\006\022\002\002\004 \001'
-  _globals['_IMPORTOUTCOME']._serialized_start=1794
-  _globals['_IMPORTOUTCOME']._serialized_end=1951
-  _globals['_CREATEMEDICINEREQUEST']._serialized_start=247
-  _globals['_CREATEMEDICINEREQUEST']._serialized_end=361
-  _globals['_CREATEMEDICINERESPONSE']._serialized_start=363
-  _globals['_CREATEMEDICINERESPONSE']._serialized_end=432
-  _globals['_GETMEDICINEREQUEST']._serialized_start=434
-  _globals['_GETMEDICINEREQUEST']._serialized_end=524
-  _globals['_GETMEDICINERESPONSE']._serialized_start=526
-  _globals['_GETMEDICINERESPONSE']._serialized_end=592
-  _globals['_LISTMEDICINESREQUEST']._serialized_start=594
-  _globals['_LISTMEDICINESREQUEST']._serialized_end=698
-  _globals['_LISTMEDICINESRESPONSE']._serialized_start=700
-  _globals['_LISTMEDICINESRESPONSE']._serialized_end=794
-  _globals['_SEARCHMEDICINESREQUEST']._serialized_start=796
-  _globals['_SEARCHMEDICINESREQUEST']._serialized_end=898
-  _globals['_SEARCHMEDICINESRESPONSE']._serialized_start=900
-  _globals['_SEARCHMEDICINESRESPONSE']._serialized_end=971
-  _globals['_UPDATEMEDICINEREQUEST']._serialized_start=974
-  _globals['_UPDATEMEDICINEREQUEST']._serialized_end=1449
-  _globals['_UPDATEMEDICINERESPONSE']._serialized_start=1451
-  _globals['_UPDATEMEDICINERESPONSE']._serialized_end=1520
-  _globals['_IMPORTMEDICINESREQUEST']._serialized_start=1523
-  _globals['_IMPORTMEDICINESREQUEST']._serialized_end=1655
-  _globals['_IMPORTMEDICINESRESPONSE']._serialized_start=1658
-  _globals['_IMPORTMEDICINESRESPONSE']._serialized_end=1791
-  _globals['_CATALOGSERVICE']._serialized_start=1954
-  _globals['_CATALOGSERVICE']._serialized_end=2786
+  _globals['_CATALOGSERVICE'].methods_by_name['ImportMedicines']._serialized_options = b'\312\363\030\006\022\002\002\004 \001\202\323\344\223\002\031\"\024/v1/medicines:import:\001*'
+  _globals['_IMPORTOUTCOME']._serialized_start=2510
+  _globals['_IMPORTOUTCOME']._serialized_end=2667
+  _globals['_CREATEMEDICINEREQUEST']._serialized_start=248
+  _globals['_CREATEMEDICINEREQUEST']._serialized_end=586
+  _globals['_CREATEMEDICINERESPONSE']._serialized_start=588
+  _globals['_CREATEMEDICINERESPONSE']._serialized_end=657
+  _globals['_GETMEDICINEREQUEST']._serialized_start=659
+  _globals['_GETMEDICINEREQUEST']._serialized_end=749
+  _globals['_GETMEDICINERESPONSE']._serialized_start=751
+  _globals['_GETMEDICINERESPONSE']._serialized_end=817
+  _globals['_LISTMEDICINESREQUEST']._serialized_start=819
+  _globals['_LISTMEDICINESREQUEST']._serialized_end=923
+  _globals['_LISTMEDICINESRESPONSE']._serialized_start=925
+  _globals['_LISTMEDICINESRESPONSE']._serialized_end=1019
+  _globals['_SEARCHMEDICINESREQUEST']._serialized_start=1021
+  _globals['_SEARCHMEDICINESREQUEST']._serialized_end=1123
+  _globals['_SEARCHMEDICINESRESPONSE']._serialized_start=1125
+  _globals['_SEARCHMEDICINESRESPONSE']._serialized_end=1196
+  _globals['_UPDATEMEDICINEREQUEST']._serialized_start=1199
+  _globals['_UPDATEMEDICINEREQUEST']._serialized_end=1941
+  _globals['_UPDATEMEDICINERESPONSE']._serialized_start=1943
+  _globals['_UPDATEMEDICINERESPONSE']._serialized_end=2012
+  _globals['_IMPORTMEDICINESREQUEST']._serialized_start=2015
+  _globals['_IMPORTMEDICINESREQUEST']._serialized_end=2371
+  _globals['_IMPORTMEDICINESRESPONSE']._serialized_start=2374
+  _globals['_IMPORTMEDICINESRESPONSE']._serialized_end=2507
+  _globals['_CATALOGSERVICE']._serialized_start=2670
+  _globals['_CATALOGSERVICE']._serialized_end=3534
 # @@protoc_insertion_point(module_scope)

@@ -272,7 +272,9 @@ class UpdateMedicineRequest(_message.Message):
     """A UUID made by the caller and kept for retries."""
     @_builtins.property
     def medicine(self) -> _medicine_pb2.Medicine:
-        """The medicine, found by its `sku`; its `etag`, if set, must be the one that was read."""
+        """The medicine, found by its `sku`; its `etag`, if set, must be the one that was read. Of the rest only what `update_mask` names matters:
+        with that the medicine must still be as a new one would have to be.
+        """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:

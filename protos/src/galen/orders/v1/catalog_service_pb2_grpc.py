@@ -123,8 +123,9 @@ class CatalogServiceServicer:
 
     def ImportMedicines(self, request_iterator, context):
         """Creates or replaces medicines, one for each message, and answers each with its outcome, in their order. A row that is wrong changes
-        nothing and does not keep the others from being imported. With `dry_run` rows are judged and nothing is changed. A stream that breaks is
-        sent again: rows that are as they should be are SAME.
+        nothing and does not keep the others from being imported. With `dry_run` rows are judged and nothing is changed, nor is their
+        `request_id` used up. A stream that breaks is sent again: rows that were done have the same outcome again, and under another
+        `request_id` they are SAME.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

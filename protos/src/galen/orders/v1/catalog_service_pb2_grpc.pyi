@@ -63,8 +63,9 @@ class CatalogServiceStub:
     """
     ImportMedicines: _grpc.StreamStreamMultiCallable[_catalog_service_pb2.ImportMedicinesRequest, _catalog_service_pb2.ImportMedicinesResponse]
     """Creates or replaces medicines, one for each message, and answers each with its outcome, in their order. A row that is wrong changes
-    nothing and does not keep the others from being imported. With `dry_run` rows are judged and nothing is changed. A stream that breaks is
-    sent again: rows that are as they should be are SAME.
+    nothing and does not keep the others from being imported. With `dry_run` rows are judged and nothing is changed, nor is their
+    `request_id` used up. A stream that breaks is sent again: rows that were done have the same outcome again, and under another
+    `request_id` they are SAME.
     """
 
 @_typing.type_check_only
@@ -102,8 +103,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """
     ImportMedicines: _aio.StreamStreamMultiCallable[_catalog_service_pb2.ImportMedicinesRequest, _catalog_service_pb2.ImportMedicinesResponse]  # type: ignore[assignment]
     """Creates or replaces medicines, one for each message, and answers each with its outcome, in their order. A row that is wrong changes
-    nothing and does not keep the others from being imported. With `dry_run` rows are judged and nothing is changed. A stream that breaks is
-    sent again: rows that are as they should be are SAME.
+    nothing and does not keep the others from being imported. With `dry_run` rows are judged and nothing is changed, nor is their
+    `request_id` used up. A stream that breaks is sent again: rows that were done have the same outcome again, and under another
+    `request_id` they are SAME.
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -174,8 +176,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_catalog_service_pb2.ImportMedicinesResponse], _abc.AsyncIterator[_catalog_service_pb2.ImportMedicinesResponse]]:
         """Creates or replaces medicines, one for each message, and answers each with its outcome, in their order. A row that is wrong changes
-        nothing and does not keep the others from being imported. With `dry_run` rows are judged and nothing is changed. A stream that breaks is
-        sent again: rows that are as they should be are SAME.
+        nothing and does not keep the others from being imported. With `dry_run` rows are judged and nothing is changed, nor is their
+        `request_id` used up. A stream that breaks is sent again: rows that were done have the same outcome again, and under another
+        `request_id` they are SAME.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

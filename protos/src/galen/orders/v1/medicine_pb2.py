@@ -27,7 +27,7 @@ from galen.orders.v1 import money_pb2 as galen_dot_orders_dot_v1_dot_money__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egalen/orders/v1/medicine.proto\x12\x0fgalen.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bgalen/orders/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x07\n\x08Medicine\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x35\n\x03sku\x18\x02 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$\x12\x31\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18\xc8\x01\x32\x0f^[^[:cntrl:]]*$\x12&\n\x04\x66orm\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x18\x64\x32\x0f^[^[:cntrl:]]*$\x12*\n\x08strength\x18\x05 \x01(\tB\x18\xbaH\x15r\x13\x18\x64\x32\x0f^[^[:cntrl:]]*$\x12\xf6\x01\n\x05price\x18\x06 \x01(\x0b\x32\x16.galen.orders.v1.MoneyB\xce\x01\xbaH\xca\x01\xba\x01\xc3\x01\n\x05price\x12Smust be 0 to 1000000000 of the smallest unit of a currency of three capital letters\x1a\x65this.amount_minor >= 0 && this.amount_minor <= 1000000000 && this.currency_code.matches(\'^[A-Z]{3}$\')\xc8\x01\x01\x12\x13\n\x0brx_required\x18\x07 \x01(\x08\x12\x35\n\x08schedule\x18\x08 \x01(\x0e\x32\x19.galen.orders.v1.ScheduleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\rmax_per_order\x18\t \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12#\n\x0emax_per_period\x18\n \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\x12\x1f\n\x0bperiod_days\x18\x0b \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xcc\x1c(\x00\x12,\n\x18min_remaining_shelf_days\x18\x0c \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xcc\x1c(\x00\x12\x12\n\ncold_chain\x18\r \x01(\x08\x12\x11\n\twithdrawn\x18\x0e \x01(\x08\x12\x15\n\x04\x65tag\x18\x0f \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:w\xbaHt\x1ar\n\x0fmedicine.period\x12*max_per_period and period_days go together\x1a\x33(this.max_per_period > 0) == (this.period_days > 0)*h\n\x08Schedule\x12\x18\n\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSCHEDULE_II\x10\x01\x12\x10\n\x0cSCHEDULE_III\x10\x02\x12\x0f\n\x0bSCHEDULE_IV\x10\x03\x12\x0e\n\nSCHEDULE_V\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egalen/orders/v1/medicine.proto\x12\x0fgalen.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bgalen/orders/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x05\n\x08Medicine\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x35\n\x03sku\x18\x02 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x18\xc8\x01\x32\x0f^[^[:cntrl:]]*$\x12&\n\x04\x66orm\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x18\x64\x32\x0f^[^[:cntrl:]]*$\x12*\n\x08strength\x18\x05 \x01(\tB\x18\xbaH\x15r\x13\x18\x64\x32\x0f^[^[:cntrl:]]*$\x12\x86\x01\n\x05price\x18\x06 \x01(\x0b\x32\x16.galen.orders.v1.MoneyB_\xbaH\\\xba\x01Y\n\x05price\x12/must be 1000000000 of the smallest unit at most\x1a\x1fthis.amount_minor <= 1000000000\x12\x13\n\x0brx_required\x18\x07 \x01(\x08\x12\x35\n\x08schedule\x18\x08 \x01(\x0e\x32\x19.galen.orders.v1.ScheduleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\"\n\rmax_per_order\x18\t \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12#\n\x0emax_per_period\x18\n \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\x12\x1f\n\x0bperiod_days\x18\x0b \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xcc\x1c(\x00\x12,\n\x18min_remaining_shelf_days\x18\x0c \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xcc\x1c(\x00\x12\x12\n\ncold_chain\x18\r \x01(\x08\x12\x11\n\twithdrawn\x18\x0e \x01(\x08\x12\x15\n\x04\x65tag\x18\x0f \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*h\n\x08Schedule\x12\x18\n\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSCHEDULE_II\x10\x01\x12\x10\n\x0cSCHEDULE_III\x10\x02\x12\x0f\n\x0bSCHEDULE_IV\x10\x03\x12\x0e\n\nSCHEDULE_V\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,13 +39,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEDICINE'].fields_by_name['sku']._loaded_options = None
   _globals['_MEDICINE'].fields_by_name['sku']._serialized_options = b'\272H%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$'
   _globals['_MEDICINE'].fields_by_name['display_name']._loaded_options = None
-  _globals['_MEDICINE'].fields_by_name['display_name']._serialized_options = b'\272H\030r\026\020\001\030\310\0012\017^[^[:cntrl:]]*$'
+  _globals['_MEDICINE'].fields_by_name['display_name']._serialized_options = b'\272H\026r\024\030\310\0012\017^[^[:cntrl:]]*$'
   _globals['_MEDICINE'].fields_by_name['form']._loaded_options = None
   _globals['_MEDICINE'].fields_by_name['form']._serialized_options = b'\272H\025r\023\030d2\017^[^[:cntrl:]]*$'
   _globals['_MEDICINE'].fields_by_name['strength']._loaded_options = None
   _globals['_MEDICINE'].fields_by_name['strength']._serialized_options = b'\272H\025r\023\030d2\017^[^[:cntrl:]]*$'
   _globals['_MEDICINE'].fields_by_name['price']._loaded_options = None
-  _globals['_MEDICINE'].fields_by_name['price']._serialized_options = b'\272H\312\001\272\001\303\001\n\005price\022Smust be 0 to 1000000000 of the smallest unit of a currency of three capital letters\032ethis.amount_minor >= 0 && this.amount_minor <= 1000000000 && this.currency_code.matches(\'^[A-Z]{3}$\')\310\001\001'
+  _globals['_MEDICINE'].fields_by_name['price']._serialized_options = b'\272H\\\272\001Y\n\005price\022/must be 1000000000 of the smallest unit at most\032\037this.amount_minor <= 1000000000'
   _globals['_MEDICINE'].fields_by_name['schedule']._loaded_options = None
   _globals['_MEDICINE'].fields_by_name['schedule']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_MEDICINE'].fields_by_name['max_per_order']._loaded_options = None
@@ -58,10 +58,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEDICINE'].fields_by_name['min_remaining_shelf_days']._serialized_options = b'\272H\007\032\005\030\314\034(\000'
   _globals['_MEDICINE'].fields_by_name['etag']._loaded_options = None
   _globals['_MEDICINE'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_MEDICINE']._loaded_options = None
-  _globals['_MEDICINE']._serialized_options = b'\272Ht\032r\n\017medicine.period\022*max_per_period and period_days go together\0323(this.max_per_period > 0) == (this.period_days > 0)'
-  _globals['_SCHEDULE']._serialized_start=1126
-  _globals['_SCHEDULE']._serialized_end=1230
+  _globals['_SCHEDULE']._serialized_start=891
+  _globals['_SCHEDULE']._serialized_end=995
   _globals['_MEDICINE']._serialized_start=143
-  _globals['_MEDICINE']._serialized_end=1124
+  _globals['_MEDICINE']._serialized_end=889
 # @@protoc_insertion_point(module_scope)

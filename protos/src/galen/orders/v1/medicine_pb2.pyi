@@ -79,7 +79,7 @@ class Medicine(_message.Message):
     sku: _builtins.str
     """The stock keeping unit: 1 to 40 letters, digits, `.`, `_` and `-`. Never changes."""
     display_name: _builtins.str
-    """What it is called on the box and on receipts."""
+    """What it is called on the box and on receipts; never empty."""
     form: _builtins.str
     """The dosage form, e.g. `film-coated tablet`."""
     strength: _builtins.str
@@ -101,10 +101,10 @@ class Medicine(_message.Message):
     withdrawn: _builtins.bool
     """Withdrawn from sale: orders that have it go on, new ones are refused."""
     etag: _builtins.str
-    """Changes whenever the medicine does. Ignored when one is created."""
+    """Changes whenever the medicine does. One that is sent must be that of the medicine as it is. Ignored when one is created."""
     @_builtins.property
     def price(self) -> _money_pb2.Money:
-        """The price of one unit: 0 to 10,000,000.00, in a currency of three capital letters."""
+        """The price of one unit: 0 to 10,000,000.00, in a currency of three capital letters; never unset."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

@@ -27,7 +27,7 @@ class Money(_message.Message):
     currency_code: _builtins.str
     """The currency, three capital letters (ISO 4217)."""
     amount_minor: _builtins.int
-    """The amount in the smallest unit of the currency, e.g. cents."""
+    """The amount in the smallest unit of the currency, e.g. cents; never below 0 where it is sent to us."""
     def __init__(
         self,
         *,

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"galen/orders/v1/prescription.proto\x12\x0fgalen.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xa0\x03\n\x0cPrescription\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x06number\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x10\x01\x18\x64\x32\x0f^[^[:cntrl:]]*$\x12/\n\nprescriber\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18\xc8\x01\x32\x0f^[^[:cntrl:]]*$\x12-\n\nissue_date\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12&\n\x0b\x65xpire_date\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x1a\n\x07refills\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00\x12\x41\n\x04skus\x18\x07 \x03(\tB3\xbaH0\x92\x01-\x08\x01\x10\x32\x18\x01\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$\x12\x0c\n\x04uses\x18\x08 \x01(\x05\x12\x0f\n\x07revoked\x18\t \x01(\x08\x12\x15\n\x04\x65tag\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"galen/orders/v1/prescription.proto\x12\x0fgalen.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xa9\x03\n\x0cPrescription\x12\x16\n\x04name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x06number\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x10\x01\x18\x64\x32\x0f^[^[:cntrl:]]*$\x12/\n\nprescriber\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18\xc8\x01\x32\x0f^[^[:cntrl:]]*$\x12-\n\nissue_date\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12&\n\x0b\x65xpire_date\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x1a\n\x07refills\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x63(\x00\x12\x41\n\x04skus\x18\x07 \x03(\tB3\xbaH0\x92\x01-\x08\x01\x10\x32\x18\x01\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$\x12\x15\n\x04uses\x18\x08 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x0f\n\x07revoked\x18\t \x01(\x08\x12\x15\n\x04\x65tag\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,8 +46,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESCRIPTION'].fields_by_name['refills']._serialized_options = b'\272H\006\032\004\030c(\000'
   _globals['_PRESCRIPTION'].fields_by_name['skus']._loaded_options = None
   _globals['_PRESCRIPTION'].fields_by_name['skus']._serialized_options = b'\272H0\222\001-\010\001\0202\030\001\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$'
+  _globals['_PRESCRIPTION'].fields_by_name['uses']._loaded_options = None
+  _globals['_PRESCRIPTION'].fields_by_name['uses']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_PRESCRIPTION'].fields_by_name['etag']._loaded_options = None
   _globals['_PRESCRIPTION'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
   _globals['_PRESCRIPTION']._serialized_start=142
-  _globals['_PRESCRIPTION']._serialized_end=558
+  _globals['_PRESCRIPTION']._serialized_end=567
 # @@protoc_insertion_point(module_scope)

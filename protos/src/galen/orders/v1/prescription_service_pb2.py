@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*galen/orders/v1/prescription_service.proto\x12\x0fgalen.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\"galen/orders/v1/prescription.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xba\x01\n\x19\x43reatePrescriptionRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12?\n\x0cprescription\x18\x02 \x01(\x0b\x32\x1d.galen.orders.v1.PrescriptionB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"Q\n\x1a\x43reatePrescriptionResponse\x12\x33\n\x0cprescription\x18\x01 \x01(\x0b\x32\x1d.galen.orders.v1.Prescription\"t\n\x16GetPrescriptionRequest\x12Z\n\x04name\x18\x01 \x01(\tBL\xe2\x41\x01\x02\xbaHErC2A^customers/[A-Za-z0-9_-]{1,64}/prescriptions/[A-Za-z0-9_-]{1,64}$\"N\n\x17GetPrescriptionResponse\x12\x33\n\x0cprescription\x18\x01 \x01(\x0b\x32\x1d.galen.orders.v1.Prescription\"\x90\x01\n\x18ListPrescriptionsRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"j\n\x19ListPrescriptionsResponse\x12\x34\n\rprescriptions\x18\x01 \x03(\x0b\x32\x1d.galen.orders.v1.Prescription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xca\x01\n\x19RevokePrescriptionRequest\x12Z\n\x04name\x18\x01 \x01(\tBL\xe2\x41\x01\x02\xbaHErC2A^customers/[A-Za-z0-9_-]{1,64}/prescriptions/[A-Za-z0-9_-]{1,64}$\x12/\n\x06reason\x18\x02 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xf4\x03\x32\x0f^[^[:cntrl:]]*$\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"Q\n\x1aRevokePrescriptionResponse\x12\x33\n\x0cprescription\x18\x01 \x01(\x0b\x32\x1d.galen.orders.v1.Prescription2\x83\x06\n\x13PrescriptionService\x12\xc1\x01\n\x12\x43reatePrescription\x12*.galen.orders.v1.CreatePrescriptionRequest\x1a+.galen.orders.v1.CreatePrescriptionResponse\"R\xca\xf3\x18\x1d\x12\x04\x01\x02\x03\x04 \x01*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02+\"&/v1/{parent=customers/*}/prescriptions:\x01*\x12\xb4\x01\n\x0fGetPrescription\x12\'.galen.orders.v1.GetPrescriptionRequest\x1a(.galen.orders.v1.GetPrescriptionResponse\"N\x90\x02\x01\xca\xf3\x18\x19\x12\x04\x01\x02\x03\x04*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02(\x12&/v1/{name=customers/*/prescriptions/*}\x12\xbc\x01\n\x11ListPrescriptions\x12).galen.orders.v1.ListPrescriptionsRequest\x1a*.galen.orders.v1.ListPrescriptionsResponse\"P\x90\x02\x01\xca\xf3\x18\x1b\x12\x04\x01\x02\x03\x04*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=customers/*}/prescriptions\x12\xb1\x01\n\x12RevokePrescription\x12*.galen.orders.v1.RevokePrescriptionRequest\x1a+.galen.orders.v1.RevokePrescriptionResponse\"B\xca\xf3\x18\x06\x12\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02\x32\"-/v1/{name=customers/*/prescriptions/*}:revoke:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*galen/orders/v1/prescription_service.proto\x12\x0fgalen.orders.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\"galen/orders/v1/prescription.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xc9\x01\n\x19\x43reatePrescriptionRequest\x12I\n\x06parent\x18\x01 \x01(\tB9\xe2\x41\x01\x02\xbaH2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$\x12?\n\x0cprescription\x18\x02 \x01(\x0b\x32\x1d.galen.orders.v1.PrescriptionB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"Q\n\x1a\x43reatePrescriptionResponse\x12\x33\n\x0cprescription\x18\x01 \x01(\x0b\x32\x1d.galen.orders.v1.Prescription\"\x83\x01\n\x16GetPrescriptionRequest\x12i\n\x04name\x18\x01 \x01(\tB[\xe2\x41\x01\x02\xbaHTrR2P^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})/prescriptions/[A-Za-z0-9_-]{1,64}$\"N\n\x17GetPrescriptionResponse\x12\x33\n\x0cprescription\x18\x01 \x01(\x0b\x32\x1d.galen.orders.v1.Prescription\"\x9f\x01\n\x18ListPrescriptionsRequest\x12I\n\x06parent\x18\x01 \x01(\tB9\xe2\x41\x01\x02\xbaH2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"j\n\x19ListPrescriptionsResponse\x12\x34\n\rprescriptions\x18\x01 \x03(\x0b\x32\x1d.galen.orders.v1.Prescription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd9\x01\n\x19RevokePrescriptionRequest\x12i\n\x04name\x18\x01 \x01(\tB[\xe2\x41\x01\x02\xbaHTrR2P^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})/prescriptions/[A-Za-z0-9_-]{1,64}$\x12/\n\x06reason\x18\x02 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x10\x01\x18\xf4\x03\x32\x0f^[^[:cntrl:]]*$\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"Q\n\x1aRevokePrescriptionResponse\x12\x33\n\x0cprescription\x18\x01 \x01(\x0b\x32\x1d.galen.orders.v1.Prescription2\x83\x06\n\x13PrescriptionService\x12\xc1\x01\n\x12\x43reatePrescription\x12*.galen.orders.v1.CreatePrescriptionRequest\x1a+.galen.orders.v1.CreatePrescriptionResponse\"R\xca\xf3\x18\x1d\x12\x04\x01\x02\x03\x04 \x01*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02+\"&/v1/{parent=customers/*}/prescriptions:\x01*\x12\xb4\x01\n\x0fGetPrescription\x12\'.galen.orders.v1.GetPrescriptionRequest\x1a(.galen.orders.v1.GetPrescriptionResponse\"N\x90\x02\x01\xca\xf3\x18\x19\x12\x04\x01\x02\x03\x04*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02(\x12&/v1/{name=customers/*/prescriptions/*}\x12\xbc\x01\n\x11ListPrescriptions\x12).galen.orders.v1.ListPrescriptionsRequest\x1a*.galen.orders.v1.ListPrescriptionsResponse\"P\x90\x02\x01\xca\xf3\x18\x1b\x12\x04\x01\x02\x03\x04*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=customers/*}/prescriptions\x12\xb1\x01\n\x12RevokePrescription\x12*.galen.orders.v1.RevokePrescriptionRequest\x1a+.galen.orders.v1.RevokePrescriptionResponse\"B\xca\xf3\x18\x06\x12\x02\x03\x04 \x01\x82\xd3\xe4\x93\x02\x32\"-/v1/{name=customers/*/prescriptions/*}:revoke:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,21 +37,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'galen.orders.v1.prescriptio
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEPRESCRIPTIONREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_CREATEPRESCRIPTIONREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H#r!2\037^customers/[A-Za-z0-9_-]{1,64}$'
+  _globals['_CREATEPRESCRIPTIONREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$'
   _globals['_CREATEPRESCRIPTIONREQUEST'].fields_by_name['prescription']._loaded_options = None
   _globals['_CREATEPRESCRIPTIONREQUEST'].fields_by_name['prescription']._serialized_options = b'\342A\001\002\272H\003\310\001\001'
   _globals['_CREATEPRESCRIPTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEPRESCRIPTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_GETPRESCRIPTIONREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_GETPRESCRIPTIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272HErC2A^customers/[A-Za-z0-9_-]{1,64}/prescriptions/[A-Za-z0-9_-]{1,64}$'
+  _globals['_GETPRESCRIPTIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272HTrR2P^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})/prescriptions/[A-Za-z0-9_-]{1,64}$'
   _globals['_LISTPRESCRIPTIONSREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_LISTPRESCRIPTIONSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H#r!2\037^customers/[A-Za-z0-9_-]{1,64}$'
+  _globals['_LISTPRESCRIPTIONSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H2r02.^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})$'
   _globals['_LISTPRESCRIPTIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPRESCRIPTIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTPRESCRIPTIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTPRESCRIPTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
   _globals['_REVOKEPRESCRIPTIONREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_REVOKEPRESCRIPTIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272HErC2A^customers/[A-Za-z0-9_-]{1,64}/prescriptions/[A-Za-z0-9_-]{1,64}$'
+  _globals['_REVOKEPRESCRIPTIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272HTrR2P^customers/([A-Za-z0-9_]|[A-Za-z0-9_-]{2,64})/prescriptions/[A-Za-z0-9_-]{1,64}$'
   _globals['_REVOKEPRESCRIPTIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_REVOKEPRESCRIPTIONREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\272H\030r\026\020\001\030\364\0032\017^[^[:cntrl:]]*$'
   _globals['_REVOKEPRESCRIPTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -65,21 +65,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESCRIPTIONSERVICE'].methods_by_name['RevokePrescription']._loaded_options = None
   _globals['_PRESCRIPTIONSERVICE'].methods_by_name['RevokePrescription']._serialized_options = b'\312\363\030\006\022\002\003\004 \001\202\323\344\223\0022\"-/v1/{name=customers/*/prescriptions/*}:revoke:\001*'
   _globals['_CREATEPRESCRIPTIONREQUEST']._serialized_start=223
-  _globals['_CREATEPRESCRIPTIONREQUEST']._serialized_end=409
-  _globals['_CREATEPRESCRIPTIONRESPONSE']._serialized_start=411
-  _globals['_CREATEPRESCRIPTIONRESPONSE']._serialized_end=492
-  _globals['_GETPRESCRIPTIONREQUEST']._serialized_start=494
-  _globals['_GETPRESCRIPTIONREQUEST']._serialized_end=610
-  _globals['_GETPRESCRIPTIONRESPONSE']._serialized_start=612
-  _globals['_GETPRESCRIPTIONRESPONSE']._serialized_end=690
-  _globals['_LISTPRESCRIPTIONSREQUEST']._serialized_start=693
-  _globals['_LISTPRESCRIPTIONSREQUEST']._serialized_end=837
-  _globals['_LISTPRESCRIPTIONSRESPONSE']._serialized_start=839
-  _globals['_LISTPRESCRIPTIONSRESPONSE']._serialized_end=945
-  _globals['_REVOKEPRESCRIPTIONREQUEST']._serialized_start=948
-  _globals['_REVOKEPRESCRIPTIONREQUEST']._serialized_end=1150
-  _globals['_REVOKEPRESCRIPTIONRESPONSE']._serialized_start=1152
-  _globals['_REVOKEPRESCRIPTIONRESPONSE']._serialized_end=1233
-  _globals['_PRESCRIPTIONSERVICE']._serialized_start=1236
-  _globals['_PRESCRIPTIONSERVICE']._serialized_end=2007
+  _globals['_CREATEPRESCRIPTIONREQUEST']._serialized_end=424
+  _globals['_CREATEPRESCRIPTIONRESPONSE']._serialized_start=426
+  _globals['_CREATEPRESCRIPTIONRESPONSE']._serialized_end=507
+  _globals['_GETPRESCRIPTIONREQUEST']._serialized_start=510
+  _globals['_GETPRESCRIPTIONREQUEST']._serialized_end=641
+  _globals['_GETPRESCRIPTIONRESPONSE']._serialized_start=643
+  _globals['_GETPRESCRIPTIONRESPONSE']._serialized_end=721
+  _globals['_LISTPRESCRIPTIONSREQUEST']._serialized_start=724
+  _globals['_LISTPRESCRIPTIONSREQUEST']._serialized_end=883
+  _globals['_LISTPRESCRIPTIONSRESPONSE']._serialized_start=885
+  _globals['_LISTPRESCRIPTIONSRESPONSE']._serialized_end=991
+  _globals['_REVOKEPRESCRIPTIONREQUEST']._serialized_start=994
+  _globals['_REVOKEPRESCRIPTIONREQUEST']._serialized_end=1211
+  _globals['_REVOKEPRESCRIPTIONRESPONSE']._serialized_start=1213
+  _globals['_REVOKEPRESCRIPTIONRESPONSE']._serialized_end=1294
+  _globals['_PRESCRIPTIONSERVICE']._serialized_start=1297
+  _globals['_PRESCRIPTIONSERVICE']._serialized_end=2068
 # @@protoc_insertion_point(module_scope)
