@@ -234,7 +234,7 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         violations = self._validator.collect_violations(request)
         if violations:
             found = [FieldViolation(_path(violation.proto.field), violation.proto.message) for violation in violations[:VIOLATIONS_MAX]]
-            raise InvalidRequest(f"{found[0].field}: {found[0].description}", violations=found)
+            raise InvalidRequest(_sentence(found[0]), violations=found)
 
 
 def _time_remaining(context: Context) -> float | None:
@@ -261,6 +261,11 @@ def _parse(contract: MethodContract, raw: bytes) -> Message:
         return contract.request_type.FromString(raw)
     except DecodeError as error:
         raise MalformedMessage("the request can't be read as a message of its type") from error
+
+
+def _sentence(violation: FieldViolation) -> str:
+    """A rule about several fields has no path."""
+    return f"{violation.field}: {violation.description}" if violation.field else violation.description
 
 
 def _path(field: Any) -> str:
