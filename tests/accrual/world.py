@@ -109,7 +109,9 @@ class Owner:
 
     async def reset(self) -> None:
         """As if nothing had ever happened."""
-        await self.execute("truncate claim, procrastinate_jobs, procrastinate_workers, procrastinate_events, procrastinate_periodic_defers")
+        await self.execute(
+            "truncate claim, request_log, procrastinate_jobs, procrastinate_workers, procrastinate_events, procrastinate_periodic_defers"
+        )
         await self.execute(
             "update provider set breaker = 1, blocked_until = null, retry_at = null, probe_id = null, generation = 0,"
             " consecutive_failures = 0, openings = 0, last_success_at = null, last_failure = ''"

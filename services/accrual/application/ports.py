@@ -82,10 +82,13 @@ class Submissions(Protocol):
     """Where order numbers find their owners: load -> decide -> store, in one transaction."""
 
     async def submit(self, submission: Submission) -> tuple[Outcome, Claim | None]:
-        """Makes the claim or says why not. A claim comes with the outcomes CREATE, CREATED_BEFORE and ALREADY_YOURS."""
+        """Makes the claim or says why not. An outcome that is no refusal comes with the claim, and is remembered with it.
+
+        Raises RequestIdReused.
+        """
 
     async def look_up(self, submission: Submission) -> tuple[Outcome, Claim | None]:
-        """Tells what `submit` would do now, and does nothing."""
+        """Tells what `submit` would do now, and does nothing. Raises RequestIdReused."""
 
 
 @dataclass(frozen=True, slots=True)

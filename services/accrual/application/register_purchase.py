@@ -49,7 +49,7 @@ class RegisterPurchase:
             raise OrderNumberInvalid
         submission = Submission(customer, number, key, pending_max=None)
         outcome, claim = await self._submissions.look_up(submission)
-        if outcome is Outcome.CREATED_BEFORE or outcome in (Outcome.CLAIMED_BY_ANOTHER, Outcome.REQUEST_ID_REUSED):
+        if outcome.is_repeat or outcome is Outcome.CLAIMED_BY_ANOTHER:
             return accepted(outcome, claim)
         await self._register(number, goods)
         outcome, claim = await self._submissions.submit(submission)

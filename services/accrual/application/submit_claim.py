@@ -9,7 +9,6 @@ from services.accrual.application.ports import Submissions
 from services.accrual.domain.claims import Claim
 from services.accrual.domain.errors import ClaimedByAnother, OrderNumberInvalid, TooManyPendingClaims
 from services.accrual.domain.submission import Outcome, Submission
-from shared.errors import RequestIdReused
 from shared.luhn import is_luhn_valid
 from shared.requests import RequestKey
 
@@ -39,14 +38,12 @@ class SubmitClaim:
             raise TooManyPendingClaims(self._pending_max)
         if outcome is Outcome.CREATE:
             self._on_new()
-        return Submitted(accepted(outcome, claim), outcome is not Outcome.ALREADY_YOURS)
+        return Submitted(accepted(outcome, claim), outcome.made_claim)
 
 
 def accepted(outcome: Outcome, claim: Claim | None) -> Claim:
-    """Returns the claim of an outcome that has one. Raises ClaimedByAnother, RequestIdReused."""
+    """Returns the claim of an outcome that has one. Raises ClaimedByAnother."""
     if outcome is Outcome.CLAIMED_BY_ANOTHER:
         raise ClaimedByAnother
-    if outcome is Outcome.REQUEST_ID_REUSED:
-        raise RequestIdReused
     assert claim is not None
     return claim

@@ -7,7 +7,7 @@ Pure: no I/O, no clock, no SQL. All amounts are hundredths of a point.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from uuid import UUID, uuid5
@@ -57,10 +57,6 @@ class Claim:
     def credit_request_id(self) -> UUID:
         """The id of the one credit of this claim: however often it is sent, it counts once."""
         return uuid5(_NAMESPACE, self.name)
-
-    def as_submitted(self) -> Claim:
-        """Returns the claim as it was when it was made."""
-        return replace(self, state=State.NEW, accrual=None, credit_operation=None, updated_at=self.created_at)
 
 
 def claim_name(customer: str, number: str) -> str:

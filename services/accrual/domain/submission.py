@@ -1,4 +1,4 @@
-"""Who gets an order number: the decision, made on what was loaded under the customer's lock."""
+"""Who gets an order number: the decision, made on what was loaded under the customer's lock. A repeat is answered before, without one."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was loaded: the claim of this request with its fingerprint, the claim of this number, the customer's unfinished claims."""
+    """What was loaded: the claim of this number, and how many unfinished claims the customer has."""
 
-    of_request: tuple[Claim, bytes] | None
     of_number: Claim | None
     pending: int
 
 
 class Outcome(Enum):
-    """What becomes of a submission."""
+    """What becomes of a submission. The last two: what became of this very request when it came first."""
 
     CREATE = auto()
-    CREATED_BEFORE = auto()
     ALREADY_YOURS = auto()
     CLAIMED_BY_ANOTHER = auto()
-    REQUEST_ID_REUSED = auto()
     TOO_MANY_PENDING = auto()
+    CREATED_BEFORE = auto()
+    ALREADY_YOURS_BEFORE = auto()
+
+    @property
+    def is_repeat(self) -> bool:
+        return self in (Outcome.CREATED_BEFORE, Outcome.ALREADY_YOURS_BEFORE)
+
+    @property
+    def made_claim(self) -> bool:
+        """Whether the claim is of this request's making."""
+        return self in (Outcome.CREATE, Outcome.CREATED_BEFORE)
 
 
 def decide(submission: Submission, found: Found) -> tuple[Outcome, Claim | None]:
-    """Returns the outcome, and the claim that is the answer if there is one already.
-
-    A repeat is answered first, and a claim that exists before limits are looked at: neither may fail where the original succeeded.
-    """
-    if found.of_request is not None:
-        claim, fingerprint = found.of_request
-        if fingerprint != submission.key.fingerprint:
-            return Outcome.REQUEST_ID_REUSED, None
-        return Outcome.CREATED_BEFORE, claim.as_submitted()
+    """Returns the outcome, and the claim that is the answer if there is one already: that is answered before limits are looked at."""
     if found.of_number is not None:
         if found.of_number.customer != submission.customer:
             return Outcome.CLAIMED_BY_ANOTHER, None

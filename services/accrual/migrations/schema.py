@@ -7,7 +7,8 @@ from pathlib import Path
 from services.accrual.adapters.postgres.tables import SCHEMA, metadata
 from shared.postgres.migrations import ServiceSchema
 
-# Claims are never dropped, and the provider's row is made by the migration: the service's role can do neither. `*` is the job queue.
+# Claims are never dropped, what a request was answered is never forgotten, and the provider's row is made by the migration: the service's
+# role can do none of it. `*` is the job queue.
 schema = ServiceSchema(
     name=SCHEMA,
     metadata=metadata,
@@ -15,6 +16,7 @@ schema = ServiceSchema(
     privileges={
         "claim": ("select", "insert", "update"),
         "provider": ("select", "update"),
+        "request_log": ("select", "insert", "update"),
         "schema_version": ("select",),
         "*": ("select", "insert", "update", "delete"),
     },

@@ -122,6 +122,28 @@ async def test_a_request_id_is_good_for_one_number_of_one_customer(world: World,
     assert other.outcome == CREATED
 
 
+async def test_an_id_that_found_a_claim_keeps_that_answer_and_makes_none(world: World, customer: Customer, number: str) -> None:
+    request_id, free = str(uuid4()), fresh_number()
+    await customer.submit(number)
+    found = await customer.submit(number, request_id=request_id)
+    await world.simulator.settle_order(number, Status.PROCESSED, 10)
+    await customer.finished(number)
+
+    assert (found.outcome, found.claim.state) == (ALREADY_YOURS, claim_pb2.CLAIM_STATE_NEW)
+    assert await customer.submit(number, request_id=request_id) == found
+    assert (await refusal_of(customer.submit(free, request_id=request_id))).reason == "REQUEST_ID_REUSED"
+    assert (await refusal_of(customer.claim(free))).reason == "CLAIM_NOT_FOUND"
+
+
+async def test_a_refusal_does_not_use_the_id_up(world: World, customer: Customer, number: str) -> None:
+    request_id = str(uuid4())
+    await world.new_customer().submit(number)
+
+    for _ in range(2):
+        assert (await refusal_of(customer.submit(number, request_id=request_id))).reason == "CLAIMED_BY_ANOTHER"
+    assert (await customer.submit(fresh_number(), request_id=request_id)).outcome == CREATED
+
+
 @pytest.mark.parametrize("number", ["79927398710", "1"])
 async def test_a_number_that_fails_the_luhn_check_is_refused(customer: Customer, number: str) -> None:
     refusal = await refusal_of(customer.submit(number))

@@ -22,7 +22,7 @@ from services.accrual.settings import AccrualSettings
 from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities
 from shared.testing.servers import served
-from tests.accrual.world import Customer, World, provider_that_answers
+from tests.accrual.world import Customer, World, fresh_number, provider_that_answers
 
 GOODS = ("Kettle Bork", 1459950)
 
@@ -85,6 +85,27 @@ async def test_a_number_that_the_customer_uploaded_first_can_be_registered_later
 
     assert registered.create_time == submitted.create_time
     assert (await customer.finished(number)).accrual == 1000
+
+
+async def test_a_registration_of_a_number_that_was_uploaded_first_keeps_its_answer_too(
+    world: World, customer: Customer, number: str
+) -> None:
+    request_id = str(uuid4())
+    await customer.submit(number)
+    first = await world.register(customer, number, GOODS, request_id=request_id)
+    await customer.finished(number)
+
+    assert await world.register(customer, number, GOODS, request_id=request_id) == first
+    assert len(posts(world, number)) == 1
+
+
+async def test_goods_are_registered_under_no_number_by_an_id_that_was_used(world: World, customer: Customer, number: str) -> None:
+    request_id, free = str(uuid4()), fresh_number()
+    await world.register(customer, number, GOODS, request_id=request_id)
+
+    for other in (customer, world.new_customer()):
+        assert (await refusal_of(world.register(other, free, GOODS, request_id=request_id))).reason == "REQUEST_ID_REUSED"
+    assert posts(world, free) == []
 
 
 async def test_goods_are_never_registered_under_anothers_number(world: World, customer: Customer, number: str) -> None:

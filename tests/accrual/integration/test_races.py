@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import grpc
 import pytest
 from galen.accrual.v1 import accrual_service_pb2 as messages
 from galen.accrual.v1 import claim_pb2
@@ -85,6 +86,35 @@ async def test_a_request_that_is_sent_many_times_at_once_makes_one_claim_and_has
     assert all(answer == answers[0] for answer in answers)
     assert answers[0].outcome == messages.SUBMIT_OUTCOME_CREATED
     assert len((await customer.claims()).claims) == 1
+
+
+async def test_an_id_that_is_sent_with_many_numbers_at_once_is_good_for_one(customer: Customer) -> None:
+    """New ones, and ones that the customer has already."""
+    free, taken = ([fresh_number() for _ in range(RIVALS)] for _ in range(2))
+    await asyncio.gather(*(customer.submit(number) for number in taken))
+
+    for numbers in (free, taken):
+        request_id = str(uuid4())
+        told = await asyncio.gather(*(outcome(customer.submit(number, request_id=request_id)) for number in numbers))
+        assert Counter(told) == {"answered": 1, "REQUEST_ID_REUSED": RIVALS - 1}
+
+
+async def test_an_id_of_a_service_that_is_sent_for_many_customers_at_once_is_good_for_one(world: World) -> None:
+    """Red without the log's unique key: each customer has a lock of their own."""
+    customers, request_id = [world.new_customer() for _ in range(RIVALS)], str(uuid4())
+
+    purchases = (world.register(customer, fresh_number(), ("Cup", 100), request_id=request_id) for customer in customers)
+
+    assert Counter(await asyncio.gather(*map(outcome, purchases))) == {"answered": 1, "REQUEST_ID_REUSED": RIVALS - 1}
+    assert sum([len((await customer.claims()).claims) for customer in customers]) == 1
+
+
+async def outcome(call: Awaitable[object]) -> str:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return peer_error(error).reason
+    return "answered"
 
 
 async def test_a_claim_is_taken_by_one_of_many_pollers(queue: PostgresPollQueue, owner: Owner) -> None:

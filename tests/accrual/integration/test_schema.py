@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -9,7 +12,10 @@ from alembic.migration import MigrationContext
 from psycopg import errors
 from sqlalchemy import create_engine
 
+from services.accrual.adapters.postgres.rows import answer_of
 from services.accrual.adapters.postgres.tables import SCHEMA, metadata
+from services.accrual.domain.claims import Claim, State
+from services.accrual.domain.submission import Outcome
 from services.accrual.migrations.schema import schema
 from shared.jobs.schema import TABLE_PREFIX
 from shared.postgres.conninfo import service_conninfo
@@ -38,11 +44,30 @@ def test_migrations_go_up_down_and_up_again_and_match_the_declared_tables(postgr
         engine.dispose()
 
 
+def test_claims_of_before_the_log_keep_their_answers(postgres_server_uri: str) -> None:
+    made_at, request_id = datetime(2026, 1, 1, 1, 2, 3, 450_000, tzinfo=UTC), uuid4()
+    with fresh_database(postgres_server_uri) as uri:
+        migrate(schema, uri, target="0001")
+        with psycopg.connect(uri) as connection:
+            connection.execute(
+                "insert into accrual.claim (number, customer, state, accrual, actor, request_id, fingerprint, created_at, updated_at,"
+                " answered_at) values ('18', 'ann', 2, 500, 'customers/ann', %s, 'content', %s, now(), now())",
+                [request_id, made_at],
+            )
+        migrate(schema, uri)
+        with psycopg.connect(uri) as connection:
+            (kept,) = connection.execute("select actor, request_id, fingerprint, reply from accrual.request_log").fetchall()
+
+    assert kept[:3] == ("customers/ann", request_id, b"content")
+    assert answer_of(kept[3]) == (Outcome.CREATED_BEFORE, Claim("18", "ann", State.NEW, None, None, made_at, made_at))
+
+
 @pytest.mark.parametrize(
     "statement",
     [
         "delete from claim",
         "truncate claim",
+        "delete from request_log",
         "delete from provider",
         "insert into provider select * from provider",
         "update schema_version set version_num = '0'",

@@ -18,25 +18,14 @@ SUBMISSION = Submission("ann", "18", KEY, pending_max=2)
 
 
 def test_a_free_number_is_given_away() -> None:
-    assert decide(SUBMISSION, Found(None, None, 1)) == (Outcome.CREATE, None)
-
-
-def test_a_repeat_has_the_answer_of_the_first_time_whatever_has_become_of_the_claim() -> None:
-    outcome, claim = decide(SUBMISSION, Found((MINE, b"content"), MINE, 2))
-
-    assert outcome is Outcome.CREATED_BEFORE
-    assert claim == Claim("18", "ann", State.NEW, None, None, NOW, NOW)
-
-
-def test_a_request_id_with_another_content_is_refused() -> None:
-    assert decide(SUBMISSION, Found((MINE, b"other content"), None, 0)) == (Outcome.REQUEST_ID_REUSED, None)
+    assert decide(SUBMISSION, Found(None, 1)) == (Outcome.CREATE, None)
 
 
 def test_a_claim_that_exists_is_answered_before_the_limit_is_looked_at() -> None:
-    assert decide(SUBMISSION, Found(None, MINE, 2)) == (Outcome.ALREADY_YOURS, MINE)
-    assert decide(SUBMISSION, Found(None, replace(MINE, customer="bob"), 2)) == (Outcome.CLAIMED_BY_ANOTHER, None)
+    assert decide(SUBMISSION, Found(MINE, 2)) == (Outcome.ALREADY_YOURS, MINE)
+    assert decide(SUBMISSION, Found(replace(MINE, customer="bob"), 2)) == (Outcome.CLAIMED_BY_ANOTHER, None)
 
 
 def test_no_more_claims_than_the_limit_may_be_unfinished() -> None:
-    assert decide(SUBMISSION, Found(None, None, 2)) == (Outcome.TOO_MANY_PENDING, None)
-    assert decide(replace(SUBMISSION, pending_max=None), Found(None, None, 2)) == (Outcome.CREATE, None)
+    assert decide(SUBMISSION, Found(None, 2)) == (Outcome.TOO_MANY_PENDING, None)
+    assert decide(replace(SUBMISSION, pending_max=None), Found(None, 2)) == (Outcome.CREATE, None)

@@ -20,6 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from shared.postgres.request_log import request_log_table
+
 SCHEMA = "accrual"
 metadata = MetaData(schema=SCHEMA)
 
@@ -27,7 +29,7 @@ _TIME = TIMESTAMP(timezone=True)
 
 # An order number belongs to one customer for ever.
 NUMBER_UNIQUE = "claim_number_unique"
-# A request makes at most one claim.
+# A request makes at most one claim; what it was answered stands in `request_log`.
 REQUEST_UNIQUE = "claim_request_unique"
 
 # `due_at` is when to ask the provider (again); it is null exactly when there is a final answer, which makes `answered_at` set.
@@ -78,3 +80,5 @@ provider = Table(
     Column("last_failure", Text, nullable=False),
 )
 PROVIDER_NAME = "accrual"
+
+request_log = request_log_table(metadata)
