@@ -1,0 +1,177 @@
+"""How orders change: a command, judged by the status machine, gives the order after it and the event that tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.orders.domain.errors import OperationPending, OrderStateRefused
+from services.orders.domain.etags import check_etag
+from services.orders.domain.ordering.model import Actor, EventKind, Order, OrderEvent, Pending, PointsState, State
+from services.orders.domain.ordering.transitions import (
+    Caller,
+    Step,
+    StockEffect,
+    Transition,
+    Trigger,
+    acting_in,
+    allowed_actions,
+    find_row,
+    refusal,
+)
+
+# The detail of CANCEL_REQUESTED that says what the order becomes once the provider has agreed.
+THEN = "then"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long an order may stay in its states, and how long after its end it may come back."""
+
+    payment: timedelta
+    review: timedelta
+    preparation: timedelta
+    collection: timedelta
+    arrival: timedelta
+    returning: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """An order as it was before, who acts, when, and what the terms are."""
+
+    order: Order
+    actor: Actor
+    now: datetime
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a command changes besides what its row of the table does. `details` go into the event."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that somebody wants of an order. They are made by the functions of commands.py.
+
+    `change` says what it changes, or raises what is against it. `packed` are units by SKU and lot number, `returned` units by SKU.
+    """
+
+    trigger: Trigger
+    caller: Caller
+    etag: str = ""
+    reason: str = ""
+    change: Callable[[Situation], Change] = lambda _: Change()
+    packed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    returned: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An order after a change, the event, and what is still to be done to its stock."""
+
+    order: Order
+    event: OrderEvent
+    effect: StockEffect = StockEffect.NONE
+
+    @property
+    def gives_back_prescriptions(self) -> bool:
+        return self.order.state in (State.CANCELLED, State.EXPIRED)
+
+
+def judge(order: Order, command: Command) -> tuple[Transition, Actor]:
+    """Returns the row of the table that the command goes by, and who acts in which role.
+
+    Raises EtagMismatch, OrderStateRefused, OperationPending, and what the guards of the row say.
+    """
+    check_etag(command.etag, order.version)
+    row = find_row(command.trigger, order)
+    actor = None if row is None else acting_in(row, order, command.caller)
+    if row is None or actor is None:
+        raise state_refused(order, command.caller)
+    if _must_wait(row, order):
+        raise OperationPending(order.pending.name)
+    error = refusal(row, order, actor)
+    if error is not None:
+        raise error
+    return row, actor
+
+
+def state_refused(order: Order, caller: Caller) -> OrderStateRefused:
+    return OrderStateRefused(order.state.name, [action.name for action in allowed_actions(order, caller)])
+
+
+def _must_wait(row: Transition, order: Order) -> bool:
+    """Tells whether what the provider is being asked keeps the order from this. What it has answered never waits."""
+    if order.pending is Pending.NONE or row.trigger in (Step.AUTHORIZE, Step.SETTLE):
+        return False
+    return not (row.asks_provider and order.pending is Pending.CANCELLING)
+
+
+def decide(order: Order, command: Command, now: datetime, terms: Terms) -> Outcome:
+    """Returns what the command makes of the order. Raises what `judge` does, and what the command itself has against it."""
+    row, actor = judge(order, command)
+    now = max(now, order.updated_at)
+    change = command.change(Situation(order, actor, now, terms))
+    moved = _moved(order, row, now, terms)
+    after = replace(moved, **change.fields)
+    return happened(order, after, row.kind, actor, now, reason=command.reason, details=change.details, effect=row.stock)
+
+
+def request_cancellation(order: Order, command: Command, now: datetime) -> Outcome:
+    """Returns the order as it waits for the provider's word on what the command wants. Raises what `judge` does."""
+    row, actor = judge(order, command)
+    now = max(now, order.updated_at)
+    after = replace(order, pending=Pending.CANCELLING, pending_since=now)
+    details = {THEN: row.target.name}
+    return happened(order, after, EventKind.CANCEL_REQUESTED, actor, now, reason=command.reason, details=details)
+
+
+def happened(
+    before: Order,
+    after: Order,
+    kind: EventKind,
+    actor: Actor,
+    now: datetime,
+    *,
+    reason: str = "",
+    details: Mapping[str, str] | None = None,
+    effect: StockEffect = StockEffect.NONE,
+) -> Outcome:
+    """Returns the order with one more event and a new version."""
+    number = before.events + 1
+    event = OrderEvent(before.id, number, kind, before.state, after.state, actor, reason, dict(details or {}), now)
+    return Outcome(replace(after, events=number, version=before.version + 1, updated_at=now), event, effect)
+
+
+def _moved(order: Order, row: Transition, now: datetime, terms: Terms) -> Order:
+    """Returns the order in its new state, with its times. Nobody works on it any more, and nothing is waited for."""
+    times = replace(order.times, **({} if row.time is None else {row.time: now}))
+    if row.target is row.source:
+        return replace(order, times=times)
+    times = replace(times, due=_due(row.target, order, now, terms), assigned=None)
+    settled = replace(order, state=row.target, times=times, assignee="", pending=Pending.NONE, pending_since=None, overdue=False)
+    return replace(settled, points_state=PointsState.PENDING) if row.target is State.COMPLETED else settled
+
+
+def _due(target: State, order: Order, now: datetime, terms: Terms) -> datetime | None:
+    """Returns when the state should be left. Preparation began by being paid; final states wait for nothing."""
+    match target:
+        case State.UNDER_REVIEW:
+            return now + terms.review
+        case State.PAID:
+            return now + terms.preparation
+        case State.PREPARING:
+            return order.times.due
+        case State.READY:
+            return now + terms.collection
+        case State.SHIPPED:
+            return now + terms.arrival
+        case _:
+            return None

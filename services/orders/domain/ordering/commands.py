@@ -1,0 +1,164 @@
+"""What can be wanted of an order: a function for each command, with what it changes besides what its row of the table does."""
+
+from __future__ import annotations
+
+import hmac
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from services.orders.domain.errors import DuplicateSku, PickupCodeWrong, ReturnNotPossible, ScanIncomplete
+from services.orders.domain.ordering.changes import Change, Command, Situation
+from services.orders.domain.ordering.model import Action, DeliveryAddress, Fulfilment, Order, PaymentState, Pending
+from services.orders.domain.ordering.transitions import CUSTOMER, THE_WORKER, Caller, Step
+from shared.errors import FieldViolation, InvalidRequest
+
+
+def authorize() -> Command:
+    """The money is set aside."""
+    return Command(Step.AUTHORIZE, THE_WORKER, change=lambda _: Change({"payment_state": PaymentState.AUTHORIZED}))
+
+
+def settle() -> Command:
+    """The money is taken."""
+    return Command(Step.SETTLE, THE_WORKER, change=lambda _: Change({"payment_state": PaymentState.PAID}))
+
+
+def expire() -> Command:
+    """The order was not paid or reviewed in time."""
+    return Command(Step.EXPIRE, THE_WORKER)
+
+
+def auto_complete() -> Command:
+    """Nobody has said that the parcel did not arrive."""
+    return Command(Step.AUTO_COMPLETE, THE_WORKER)
+
+
+def update(caller: Caller, etag: str, *, note: str | None, address: DeliveryAddress | None) -> Command:
+    """Another note or address; None leaves it as it is. Refused with InvalidRequest: the address of an order that is collected."""
+
+    def change(at: Situation) -> Change:
+        if address is not None and at.order.fulfilment is Fulfilment.PICKUP:
+            raise _invalid("address", "an order that is collected has none")
+        fields = {name: value for name, value in (("note", note), ("delivery_address", address)) if value is not None}
+        return Change(fields, {"changed": ",".join(fields)})
+
+    return Command(Action.UPDATE, caller, etag, change=change)
+
+
+def approve(caller: Caller, etag: str) -> Command:
+    """The prescriptions are as they should be. The money is taken next; the claim of whoever reviewed it ends."""
+
+    def change(at: Situation) -> Change:
+        times = replace(at.order.times, reviewed=at.now, assigned=None)
+        taking = {"pending": Pending.CAPTURING, "pending_since": at.now}
+        return Change({"reviewer": at.actor.name, "assignee": "", "times": times, **taking})
+
+    return Command(Action.APPROVE, caller, etag, change=change)
+
+
+def reject(caller: Caller, etag: str, reason: str) -> Command:
+    """The prescriptions are not as they should be."""
+
+    def change(at: Situation) -> Change:
+        times = replace(at.order.times, reviewed=at.now, cancelled=at.now, assigned=None, due=None)
+        return Change({"reviewer": at.actor.name, "cancel_reason": reason, "times": times})
+
+    return Command(Action.REJECT, caller, etag, reason, change)
+
+
+def cancel(caller: Caller, etag: str, reason: str) -> Command:
+    """It is not wanted, or can't be had. Refused with InvalidRequest: others than its customer who do not say why."""
+
+    def change(at: Situation) -> Change:
+        if at.actor.role != CUSTOMER and not reason.strip():
+            raise _invalid("reason", "must be said by staff")
+        return Change({"cancel_reason": reason})
+
+    return Command(Action.CANCEL, caller, etag, reason, change)
+
+
+def start_preparing(caller: Caller, etag: str) -> Command:
+    """Somebody works on it."""
+
+    def change(at: Situation) -> Change:
+        times = replace(at.order.times, prepared=at.now, assigned=at.order.times.assigned or at.now)
+        return Change({"assignee": at.actor.name, "preparer": at.actor.name, "times": times})
+
+    return Command(Action.START_PREPARING, caller, etag, change=change)
+
+
+def finish_preparing(caller: Caller, etag: str, packed: Mapping[str, Mapping[str, int]]) -> Command:
+    """All is packed. Refused with ScanIncomplete: other units than were ordered."""
+
+    def change(at: Situation) -> Change:
+        ordered = {line.sku: line.quantity for line in at.order.lines}
+        scanned = {sku: sum(lots.values()) for sku, lots in packed.items()}
+        for sku in (*ordered, *scanned):
+            if ordered.get(sku, 0) != scanned.get(sku, 0):
+                raise ScanIncomplete(sku, expected=ordered.get(sku, 0), scanned=scanned.get(sku, 0))
+        return Change()
+
+    return Command(Action.FINISH_PREPARING, caller, etag, change=change, packed=packed)
+
+
+def ship(caller: Caller, etag: str, tracking_number: str) -> Command:
+    """A carrier has it."""
+    tracking = {"tracking_number": tracking_number}
+    return Command(Action.SHIP, caller, etag, change=lambda _: Change(tracking, tracking))
+
+
+def deliver(caller: Caller, etag: str) -> Command:
+    """The customer has it."""
+    return Command(Action.DELIVER, caller, etag)
+
+
+def hand_over(caller: Caller, etag: str, pickup_code: str) -> Command:
+    """The customer has it, who said the code. Refused with PickupCodeWrong."""
+
+    def change(at: Situation) -> Change:
+        if not hmac.compare_digest(pickup_code.encode(), at.order.pickup_code.encode()):
+            raise PickupCodeWrong
+        return Change()
+
+    return Command(Action.HAND_OVER, caller, etag, change=change)
+
+
+def accept_return(caller: Caller, etag: str, units: Sequence[tuple[str, int]], reason: str) -> Command:
+    """Units came back, each SKU once. Refused with ReturnNotPossible, DuplicateSku."""
+    check_each_once([sku for sku, _ in units])
+    returned = dict(units)
+
+    def change(at: Situation) -> Change:
+        _check_window(at)
+        for sku, quantity in units:
+            _check_bought(at.order, sku, quantity)
+        lines = tuple(replace(line, returned_quantity=returned.get(line.sku, 0)) for line in at.order.lines)
+        return Change({"lines": lines, "cancel_reason": reason}, {sku: str(quantity) for sku, quantity in units})
+
+    return Command(Action.ACCEPT_RETURN, caller, etag, reason, change, returned=returned)
+
+
+def check_each_once(skus: Sequence[str]) -> None:
+    """Raises DuplicateSku."""
+    twice = next((sku for sku, count in Counter(skus).items() if count > 1), None)
+    if twice is not None:
+        raise DuplicateSku(twice)
+
+
+def _check_window(at: Situation) -> None:
+    """An order that has not arrived can always come back."""
+    finished = at.order.times.finished
+    if finished is not None and at.now > finished + at.terms.returning:
+        until = (finished + at.terms.returning).isoformat()
+        raise ReturnNotPossible(f"it could be returned until {until}", until=until)
+
+
+def _check_bought(order: Order, sku: str, quantity: int) -> None:
+    bought = next((line.quantity for line in order.lines if line.sku == sku), 0)
+    if quantity > bought:
+        raise ReturnNotPossible(f"{bought} units of {sku} were bought", sku=sku)
+
+
+def _invalid(name: str, description: str) -> InvalidRequest:
+    return InvalidRequest(f"{name}: {description}", violations=[FieldViolation(name, description)])
