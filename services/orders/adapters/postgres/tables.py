@@ -53,6 +53,16 @@ def _versioned() -> list[Column[Any]]:
     ]
 
 
+# Text as words that can be searched for: letters and digits, apart where a number has a unit. Postgres alone would take `IBU-400` for a
+# word and a negative number, `30/500` for the name of a file, and `400mg` for another word than `400 mg`.
+SEARCHABLE = r"regexp_replace({}, '(\W|_)+|(?<=\d)(?=[A-Za-z])', ' ', 'g')"
+
+
+def _weighted(*columns: str, weight: str) -> str:
+    words = SEARCHABLE.format(" || ' ' || ".join(columns))
+    return f"setweight(to_tsvector('simple', {words}), '{weight}')"
+
+
 medicine = Table(
     "medicine",
     metadata,
@@ -66,7 +76,7 @@ medicine = Table(
     Column(
         "search",
         TSVECTOR,
-        Computed("to_tsvector('simple', sku || ' ' || display_name || ' ' || form || ' ' || strength)", persisted=True),
+        Computed(f"{_weighted('sku', 'display_name', weight='A')} || {_weighted('form', 'strength', weight='B')}", persisted=True),
     ),
     CheckConstraint("price_minor >= 0", name="medicine_price_not_negative"),
 )

@@ -14,6 +14,10 @@ down_revision = None
 SCHEMA = "orders"
 TIME = sa.TIMESTAMP(timezone=True)
 NOW = sa.text("clock_timestamp()")
+MEDICINE_SEARCH = (
+    r"setweight(to_tsvector('simple', regexp_replace(sku || ' ' || display_name, '(\W|_)+|(?<=\d)(?=[A-Za-z])', ' ', 'g')), 'A') || "
+    r"setweight(to_tsvector('simple', regexp_replace(form || ' ' || strength, '(\W|_)+|(?<=\d)(?=[A-Za-z])', ' ', 'g')), 'B')"
+)
 TABLES = (
     "customer_order",
     "location",
@@ -172,7 +176,7 @@ def create_medicine() -> None:
         sa.Column(
             "search",
             postgresql.TSVECTOR,
-            sa.Computed("to_tsvector('simple', sku || ' ' || display_name || ' ' || form || ' ' || strength)", persisted=True),
+            sa.Computed(MEDICINE_SEARCH, persisted=True),
         ),
         sa.CheckConstraint("price_minor >= 0", name="medicine_price_not_negative"),
         sa.PrimaryKeyConstraint("sku"),
