@@ -49,6 +49,7 @@ payment = Table(
     *(Column(name, Boolean, nullable=False) for name in ("manual_capture", "quarantined", "settled")),
     *_texts("card", "intent", "client_secret", "redirect_url", "hold", "points_operation", "failure"),
     *(Column(name, _TIME) for name in ("authorized_at", "captured_at")),
+    Column("attempt", Integer, nullable=False, server_default="1"),
     # When the provider is to be asked again, in case its message got lost; null where nothing is awaited.
     Column("look_at", _TIME),
     Column("version", BigInteger, nullable=False),
@@ -101,6 +102,7 @@ refund = Table(
     Column("lines", JSONB, nullable=False),
     *_texts("provider_reference", "failure"),
     *(Column(name, Boolean, nullable=False, server_default="false") for name in ("card_done", "points_done", "take_back_done")),
+    Column("attempt", Integer, nullable=False, server_default="1"),
     Column("version", BigInteger, nullable=False),
     Column("created_at", _TIME, nullable=False),
     Column("finished_at", _TIME),

@@ -23,6 +23,10 @@ class OutcomeUnknown(Exception):
         self.retry_after_s = retry_after_s
 
 
+class KeySpent(OutcomeUnknown):
+    """The provider remembers a failure of its own under the key and will say so for ever: whether anything happened must be looked up."""
+
+
 class ProviderRejected(Exception):
     """The provider refuses the request itself, and would again. `code` is its word for why, e.g. `payment_intent_unexpected_state`."""
 
@@ -103,8 +107,14 @@ class CardProvider(Protocol):
     async def get_intent(self, payment: Payment) -> Intent:
         """Reads the intent."""
 
+    async def find_intent(self, payment: Payment) -> Intent | None:
+        """Looks for an intent of the payment whose name never reached us."""
+
     async def refund(self, refund: Refund, payment: Payment) -> ProviderRefund:
         """Gives the card share of a refund back."""
+
+    async def find_refund(self, refund: Refund, payment: Payment) -> ProviderRefund | None:
+        """Looks for a refund whose name never reached us."""
 
     async def get_refund(self, refund: Refund) -> ProviderRefund:
         """Reads a refund, by `provider_reference`."""

@@ -72,8 +72,7 @@ def fold(payment: Payment, facts: Iterable[Fact]) -> Standing:
     latest by the provider's clock (then the one that is further on).
     """
     known = set(facts)
-    captures = {fact.reference: fact for fact in known if fact.kind is FactKind.CAPTURED}
-    refunds = {fact.reference: fact for fact in known if fact.kind is FactKind.REFUNDED}
+    captures, refunds = _amounts(known, FactKind.CAPTURED), _amounts(known, FactKind.REFUNDED)
     authorized = [fact.at for fact in known if fact.kind is FactKind.AUTHORIZED]
     passing = max(
         (fact for fact in known if fact.kind in _PASSING), key=lambda fact: (fact.at, _PASSING[fact.kind], fact.reference), default=None
@@ -88,13 +87,22 @@ def fold(payment: Payment, facts: Iterable[Fact]) -> Standing:
         card = _PASSING[passing.kind] if passing else payment.card_standing
     return Standing(
         card=card,
-        captured_minor=sum(fact.amount_minor for fact in captures.values()),
-        refunded_minor=sum(fact.amount_minor for fact in refunds.values()),
+        captured_minor=sum(captures.values()),
+        refunded_minor=sum(refunds.values()),
         authorized_at=min(authorized, default=None),
-        captured_at=min((fact.at for fact in captures.values()), default=None),
+        captured_at=min((fact.at for fact in known if fact.kind is FactKind.CAPTURED), default=None),
         detail=passing.detail if passing and card is _PASSING[passing.kind] else "",
-        mismatch=_mismatch(payment, known, sum(fact.amount_minor for fact in captures.values())),
+        mismatch=_mismatch(payment, known, sum(captures.values())),
     )
+
+
+def _amounts(facts: Iterable[Fact], kind: FactKind) -> dict[str, int]:
+    """Returns the amount of each charge or refund: the same one is told of more than once, and what it says only grows."""
+    amounts: dict[str, int] = {}
+    for fact in facts:
+        if fact.kind is kind:
+            amounts[fact.reference] = max(fact.amount_minor, amounts.get(fact.reference, 0))
+    return amounts
 
 
 def _mismatch(payment: Payment, facts: Iterable[Fact], captured_minor: int) -> str:

@@ -101,6 +101,7 @@ class Payment:
     failure: str = ""
     quarantined: bool = False
     settled: bool = False
+    attempt: int = 1
     authorized_at: datetime | None = None
     captured_at: datetime | None = None
     version: int = 1
@@ -123,8 +124,12 @@ class Payment:
         return self.state not in ENDED
 
     def key(self, step: str) -> str:
-        """Returns the idempotency key of a step at the provider: of the payment, never of the order, so that a new attempt has its own."""
-        return f"pay_{self.id}:{step}"
+        """Returns the idempotency key of a step at the provider: of the payment, never of the order.
+
+        The attempt is in it because a provider may remember a failure of its own under a key for good; only once it is known that nothing
+        came of that one, there is another attempt.
+        """
+        return f"pay_{self.id}:{step}:{self.attempt}"
 
     def request_id(self, step: str) -> UUID:
         """Returns the request_id of a step at the ledger."""
@@ -170,6 +175,7 @@ class Refund:
     take_back_done: bool = False
     points_taken_back_minor: int = 0
     failure: str = ""
+    attempt: int = 1
     finished_at: datetime | None = None
     version: int = 1
 
@@ -183,7 +189,7 @@ class Refund:
 
     @property
     def key(self) -> str:
-        return f"refund_{self.id}"
+        return f"refund_{self.id}:{self.attempt}"
 
     def request_id(self, step: str) -> UUID:
         return uuid5(self.id, step)
