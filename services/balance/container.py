@@ -44,7 +44,6 @@ from services.balance.entrypoints.jobs.auditing import Auditing
 from services.balance.entrypoints.jobs.chaining import Chaining
 from services.balance.entrypoints.jobs.sweeper import Sweeper
 from services.balance.settings import BalanceSettings
-from shared.clock import SystemClock
 from shared.grpc.errors import ErrorCatalogue
 from shared.grpc.identity import make_verifier
 from shared.grpc.in_flight import InFlight
@@ -69,14 +68,13 @@ class BalanceContainer(containers.DeclarativeContainer):
     account_reads = providers.Singleton(CoalescedAccounts, providers.Singleton(PostgresAccounts, pool), registry)
     accounts = providers.Singleton(OpenAccount, account_reads, programs)
     points = providers.Singleton(PostPoints, ledger, programs, refusals)
-    clock = providers.Singleton(SystemClock)
-    statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool), clock)
+    statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool))
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
     catalogue = providers.Singleton(lambda: ErrorCatalogue([REASONS]))
     batch = providers.Singleton(ApplyBatch, ledger, programs)
     converter = providers.Singleton(BatchConverter, catalogue)
     past = providers.Singleton(ReadPastAccount, providers.Singleton(PostgresPast, pool))
-    expiring_lots = providers.Singleton(ListExpiringLots, providers.Singleton(PostgresExpiringLots, pool), clock)
+    expiring_lots = providers.Singleton(ListExpiringLots, providers.Singleton(PostgresExpiringLots, pool))
     export = providers.Singleton(ExportOperations, providers.Singleton(PostgresArchive, pool))
     watch = providers.Singleton(
         WatchOperations,

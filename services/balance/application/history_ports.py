@@ -42,10 +42,10 @@ class LotPosition:
 
 @dataclass(frozen=True, slots=True)
 class ExpiringFilter:
-    """Which lots to list: of `scope`, expiring after the place `after` and before the time `before`."""
+    """Which lots to list: of `scope`, expiring after the place `after`, None for now, and before the time `before`."""
 
     scope: AccountName
-    after: LotPosition
+    after: LotPosition | None
     before: datetime
     limit: int
 

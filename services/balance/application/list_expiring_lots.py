@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
 from services.balance.application.history_ports import ExpiringFilter, ExpiringLot, ExpiringLots, LotPosition
 from services.balance.domain.names import AccountName
-from shared.clock import Clock
 
 # Lots are not sorted by programme: so often a page is read on if other programmes' lots stand between. A page that is then still not
 # full is given as it is, with the place where the search got to.
 READS_MAX = 10
-_LAST_KEY, _LAST_LOT = UUID(int=2**128 - 1), 2**63 - 1
 
 
 class ListExpiringLots:
-    def __init__(self, lots: ExpiringLots, clock: Clock) -> None:
+    def __init__(self, lots: ExpiringLots) -> None:
         self._lots = lots
-        self._clock = clock
 
     async def page(
         self, scope: AccountName, before: datetime, after: LotPosition | None, limit: int
     ) -> tuple[Sequence[ExpiringLot], LotPosition | None]:
         """Returns lots that expire from now on and before `before`, soonest first, and the place of the next page, None after the last."""
-        after = after or LotPosition(self._clock.now(), _LAST_KEY, _LAST_LOT)
         found: list[ExpiringLot] = []
         for _ in range(READS_MAX):
             lots = await self._lots.read(ExpiringFilter(scope, after, before, limit + 1))

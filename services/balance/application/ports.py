@@ -86,5 +86,5 @@ class Statements(Protocol):
     async def by_request(self, account: AccountName, actor: str, request_id: UUID) -> Operation | None:
         """Returns the operation that this actor's request made."""
 
-    async def hold(self, account: AccountName, hold_id: int) -> Hold | None:
-        """Returns the account's hold of this number, as it was last written."""
+    async def hold(self, account: AccountName, hold_id: int) -> tuple[Hold, datetime] | None:
+        """Returns the account's hold of this number, as it was last written, and the time of that."""

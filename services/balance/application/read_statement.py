@@ -9,13 +9,11 @@ from services.balance.application.ports import StatementFilter, StatementPage, S
 from services.balance.domain.errors import HoldNotFound, OperationNotFound
 from services.balance.domain.model import Hold, HoldState, Operation
 from services.balance.domain.names import AccountName
-from shared.clock import Clock
 
 
 class ReadStatement:
-    def __init__(self, statements: Statements, clock: Clock) -> None:
+    def __init__(self, statements: Statements) -> None:
         self._statements = statements
-        self._clock = clock
 
     async def page(self, wanted: StatementFilter) -> StatementPage:
         """Returns a page of a statement, newest first."""
@@ -31,10 +29,11 @@ class ReadStatement:
 
     async def hold(self, account: AccountName, hold_id: int) -> Hold:
         """Returns the hold as of now: one that has run out shows so, though it is not written down yet. Raises HoldNotFound."""
-        hold = await self._statements.hold(account, hold_id)
-        if hold is None:
+        found = await self._statements.hold(account, hold_id)
+        if found is None:
             raise HoldNotFound
-        return replace(hold, state=HoldState.EXPIRED, remaining=0, lots=()) if hold.is_due(self._clock.now()) else hold
+        hold, now = found
+        return replace(hold, state=HoldState.EXPIRED, remaining=0, lots=()) if hold.is_due(now) else hold
 
 
 def _found(operation: Operation | None) -> Operation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from services.balance.application.history_ports import ExpiringFilter, ExpiringLot, LotPosition
 from services.balance.domain.model import Lot
@@ -12,8 +13,11 @@ from shared.postgres.pool import Pool
 
 # Both ends as rows: from `expires_at < ...` the planner would see that everybody's index of what expires could serve too, and where
 # everything expires at the end of a year it would walk through all of that.
-_OF_ACCOUNT = "account_key = %(key)s and (expires_at, lot_id) > (%(time)s, %(lot)s) and (expires_at, lot_id) < (%(before)s, 0)"
-_OF_ALL = "expires_at < %(before)s and (expires_at, account_key, lot_id) > (%(time)s, %(key)s, %(lot)s)"
+_AFTER = "coalesce(%(time)s::timestamptz, statement_timestamp())"
+_OF_ACCOUNT = f"account_key = %(key)s and (expires_at, lot_id) > ({_AFTER}, %(lot)s) and (expires_at, lot_id) < (%(before)s, 0)"
+_OF_ALL = f"expires_at < %(before)s and (expires_at, account_key, lot_id) > ({_AFTER}, %(key)s, %(lot)s)"
+# Where a list begins: behind all lots that expire at this very moment.
+_NOW = None, UUID(int=2**128 - 1), 2**63 - 1
 
 
 def _listing(condition: str, order: str) -> str:
@@ -45,11 +49,12 @@ class PostgresExpiringLots:
         self._pool = pool
 
     async def read(self, wanted: ExpiringFilter) -> Sequence[ExpiringLot]:
-        every = wanted.scope.is_every
+        every, after = wanted.scope.is_every, wanted.after
+        time, key, lot = (after.expires_at, after.account_key, after.lot_id) if after else _NOW
         parameters = {
-            "key": wanted.after.account_key if every else wanted.scope.key,
-            "time": wanted.after.expires_at,
-            "lot": wanted.after.lot_id,
+            "key": key if every else wanted.scope.key,
+            "time": time,
+            "lot": lot,
             "before": wanted.before,
             "limit": wanted.limit,
         }

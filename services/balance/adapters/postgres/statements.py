@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +47,11 @@ PAYMENT = f"""
 """  # noqa: S608
 BY_VERSION = f"select {OPERATION_COLUMNS} from operation where account_key = %s and version = %s"  # noqa: S608
 BY_REQUEST = f"select {OPERATION_COLUMNS} from operation where account_key = %s and actor = %s and request_id = %s"  # noqa: S608
-HOLD = f"select {HOLD_COLUMNS} from hold where account_key = %s and hold_id = %s"  # noqa: S608
+# With the time that a command would have: by no clock but the database's, and never earlier than the account's last operation.
+HOLD = f"""
+    select greatest(clock_timestamp(), updated_at), {HOLD_COLUMNS} from hold join account using (account_key)
+    where account_key = %s and hold_id = %s
+"""  # noqa: S608
 AFTER_ALL = 2**63 - 1
 
 
@@ -68,10 +73,10 @@ class PostgresStatements:
     async def by_request(self, account: AccountName, actor: str, request_id: UUID) -> Operation | None:
         return next(iter(await self._read(account, BY_REQUEST, [account.key, actor, request_id])), None)
 
-    async def hold(self, account: AccountName, hold_id: int) -> Hold | None:
+    async def hold(self, account: AccountName, hold_id: int) -> tuple[Hold, datetime] | None:
         async with self._pool.connection() as connection:
             row = await (await connection.execute(HOLD, [account.key, hold_id])).fetchone()
-        return hold_of(row) if row else None
+        return (hold_of(row[1:]), row[0]) if row else None
 
     async def _read(self, account: AccountName, statement: str, parameters: Sequence[Any] | dict[str, Any]) -> Sequence[Operation]:
         async with self._pool.connection() as connection:
