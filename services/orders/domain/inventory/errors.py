@@ -42,10 +42,12 @@ class StockNotFound(InventoryError):
 
 
 class LotNotFound(InventoryError):
+    """`sku` and `lot` (its number) are said where a lot was named by them."""
+
     reason = "LOT_NOT_FOUND"
 
-    def __init__(self) -> None:
-        super().__init__("there is no such lot")
+    def __init__(self, *, sku: str = "", lot: str = "") -> None:
+        super().__init__("there is no such lot", metadata={"sku": sku, "lot": lot} if lot else None)
 
 
 class LotConflict(InventoryError):
