@@ -47,11 +47,11 @@ async def until(moment: datetime) -> None:
 
 
 class Owner:
-    """An account with a random owner; calls go to the servers in turn. A request can be made first and sent more than once."""
+    """The owner of an account, a new one unless it is named; calls go to the servers in turn. A request can be sent more than once."""
 
-    def __init__(self, stubs: Sequence[BalanceServiceStub], identities: Identities, uri: str) -> None:
-        self.id = new_id()
-        self.name = AccountName("main", self.id)
+    def __init__(self, stubs: Sequence[BalanceServiceStub], identities: Identities, uri: str, name: AccountName | None = None) -> None:
+        self.name = name or AccountName("main", new_id())
+        self.id = self.name.account_id
         self.account = str(self.name)
         self.identities = identities
         self.me = identities.customer(self.id)

@@ -19,14 +19,7 @@ def upgrade() -> None:
     _widen_operations()
     _create_lots()
     _create_holds()
-    # What accounts hold so far becomes one lot each, named after their last credit; it does not expire.
-    op.execute("""
-        insert into balance.lot (account_key, lot_id, amount, remaining, held, available_at, expires_at, is_open)
-        select account_key, max(operation.version), posted, posted, 0, max(operation.created_at), null, true
-        from balance.account join balance.operation using (account_key)
-        where posted > 0 and kind = 1 and refusal is null
-        group by account_key, posted
-    """)
+    _give_lots_to_what_is_there()
 
 
 def _widen_accounts() -> None:
@@ -86,6 +79,48 @@ def _create_holds() -> None:
     op.create_index("hold_open", "hold", ["account_key", "expires_at"], schema=SCHEMA, postgresql_where=sa.text("state = 1"))
     due = sa.text("state = 1 and expires_at is not null")
     op.create_index("hold_due", "hold", ["expires_at"], schema=SCHEMA, postgresql_where=due)
+
+
+def _give_lots_to_what_is_there() -> None:
+    """Makes each credit so far a lot that does not expire; withdrawals so far took of them what came first.
+
+    Along an account's credits, and along its withdrawals, points are numbered: a withdrawal took of a credit the points that have their
+    numbers in common. They were there by then, for no balance was ever below zero.
+    """
+    op.execute("""
+        create temporary table numbered on commit drop as
+        select account_key, version, kind, amount, created_at,
+            cast(sum(amount) over history as bigint) - amount as before, cast(sum(amount) over history as bigint) as after
+        from balance.operation where kind in (1, 2) and refusal is null
+        window history as (partition by account_key, kind order by version)
+    """)
+    op.execute("""
+        create temporary table taken on commit drop as
+        select account_key, withdrawal.version, credit.version as lot_id,
+            least(credit.after, withdrawal.after) - greatest(credit.before, withdrawal.before) as amount
+        from numbered as credit join numbered as withdrawal using (account_key)
+        where credit.kind = 1 and withdrawal.kind = 2 and credit.before < withdrawal.after and withdrawal.before < credit.after
+    """)
+    op.execute("""
+        insert into balance.lot (account_key, lot_id, amount, remaining, held, available_at, expires_at, is_open)
+        select account_key, version, amount, amount - spent, 0, created_at, null, amount > spent
+        from (
+            select credit.*, coalesce(sum(taken.amount), 0) as spent
+            from numbered as credit left join taken on taken.account_key = credit.account_key and taken.lot_id = credit.version
+            where kind = 1 group by credit.account_key, credit.version, kind, credit.amount, created_at, before, after
+        ) as credit
+    """)
+    op.execute("""
+        update balance.operation set lot_ids = used.lot_ids, lot_amounts = used.lot_amounts
+        from (
+            select account_key, version, array_agg(lot_id order by lot_id) as lot_ids, array_agg(amount order by lot_id) as lot_amounts
+            from (
+                select account_key, version, lot_id, amount from taken
+                union all select account_key, version, version, amount from numbered where kind = 1
+            ) as use group by account_key, version
+        ) as used
+        where operation.account_key = used.account_key and operation.version = used.version
+    """)
 
 
 def downgrade() -> None:
