@@ -22,7 +22,7 @@ from deploy.local.process_records import ProcessRecords
 from deploy.local.roles import DatabaseUnusable, prepare_database
 from deploy.local.state_folder import PROJECT, StateFolder, StateFolderInUse
 from deploy.local.supervisor import Program, StackFailed, Supervisor, run_to_end, together
-from deploy.local.topology import SERVICES, Addresses, Service, Topology, parse_overrides, plan_addresses
+from deploy.local.topology import ACCRUAL_SIM, SERVICES, Addresses, Service, Topology, parse_overrides, plan_addresses
 
 DEFAULT_EDGE = "127.0.0.1:8080"
 DATABASE = "galen"
@@ -117,7 +117,7 @@ class Stack:
         addresses = self._plan(edge)
         self._keys.ensure(self._owners)
         uri, shown = await self._start_database()
-        roles = await prepare_database(uri, self._owners, self._log.say)
+        roles = await prepare_database(uri, [*self._owners, *([ACCRUAL_SIM] if addresses.simulator else [])], self._log.say)
         topology = Topology(addresses, uri, roles, self._keys, self._log_format, self._options.log_level, overrides, self._options.services)
         await self._start_programs(topology)
         self._state.publish(described(topology))

@@ -151,6 +151,8 @@ class Topology:
     def _simulator(self, address: Address) -> Program:
         # Whoever uploads an order number shall see points arrive, without registering goods first.
         given = {"RUN_ADDRESS": str(address), "DATABASE_URI": self.database_uri, "ACCRUAL_SIM_AUTO": "true"}
+        if ACCRUAL_SIM in self.roles:
+            given["DATABASE_ROLE"] = self.roles[ACCRUAL_SIM]
         environment = self._base() | given | dict(self.overrides.get(ACCRUAL_SIM, {}))
         command = _python("-m", "deploy.local.cli", ACCRUAL_SIM)
         return Program(ACCRUAL_SIM, command, environment, tier=Tier.SIMULATOR, ready_at=[f"http://{address}/readyz"])

@@ -43,7 +43,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     clock = SystemClock()
-    async with opened_storage(settings.database_uri) as storage:
+    async with opened_storage(settings.database_uri, settings.database_role) as storage:
         simulator = Simulator(storage, settings.behaviour, clock=clock, chance=random.Random())  # noqa: S311 (faults, not secrets)
         async with listening(simulator, settings.host, settings.port, clock=clock) as port:
             kept = "memory" if settings.database_uri is None else "PostgreSQL"

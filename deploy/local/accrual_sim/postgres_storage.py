@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
+from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool
 
 from deploy.local.accrual_sim.orders import Order, Status
@@ -31,6 +33,10 @@ _SCHEMA: tuple[LiteralString, ...] = (
          processing_at timestamptz,
          done_at timestamptz)""",
 )
+_GRANTS: tuple[LiteralString, ...] = (
+    "grant usage on schema accrual_sim to {}",
+    "grant select, insert, update, truncate on accrual_sim.rewards, accrual_sim.orders to {}",
+)
 _GET_ORDER = "select number, final_status, accrual, processing_at, done_at from accrual_sim.orders where number = %s"
 _ADD_ORDER = """insert into accrual_sim.orders (number, final_status, accrual, processing_at, done_at)
                 values (%s, %s, %s, %s, %s) on conflict (number) do """
@@ -46,12 +52,15 @@ Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
 
 @asynccontextmanager
-async def opened_storage(database_uri: str | None) -> AsyncIterator[Storage]:
-    """Opens the store in that database, in memory if it is None. Raises psycopg.Error if the database cannot be used."""
+async def opened_storage(database_uri: str | None, role: str | None = None) -> AsyncIterator[Storage]:
+    """Opens the store in that database, in memory if it is None. The login makes what is missing; all else is done as `role`, if given.
+
+    Raises psycopg.Error if the database cannot be used.
+    """
     if database_uri is None:
         yield MemoryStorage()
         return
-    await _create_schema(database_uri)
+    await _create_schema(database_uri, role)
     # A connection is checked before each use, so that a restart of PostgreSQL costs no request an error.
     async with Pool(
         database_uri,
@@ -59,22 +68,26 @@ async def opened_storage(database_uri: str | None) -> AsyncIterator[Storage]:
         min_size=1,
         max_size=4,
         timeout=_STATEMENT_S,
-        configure=_limit_statements,
+        configure=partial(_configure, role=role),
         check=Pool.check_connection,
         open=False,
     ) as pool:
         yield PostgresStorage(pool)
 
 
-async def _create_schema(database_uri: str) -> None:
+async def _create_schema(database_uri: str, role: str | None) -> None:
     async with await AsyncConnection.connect(database_uri, connect_timeout=int(_CONNECT_S)) as connection:
         await connection.execute(_LOCK)
         for statement in _SCHEMA:
             await connection.execute(statement)
+        for grant in _GRANTS if role else ():
+            await connection.execute(SQL(grant).format(Identifier(str(role))))
 
 
-async def _limit_statements(connection: AsyncConnection[TupleRow]) -> None:
+async def _configure(connection: AsyncConnection[TupleRow], *, role: str | None) -> None:
     await connection.execute("select set_config('statement_timeout', %s, false)", [f"{int(_STATEMENT_S * 1000)}ms"])
+    if role:
+        await connection.execute("select set_config('role', %s, false)", [role])
 
 
 class PostgresStorage:

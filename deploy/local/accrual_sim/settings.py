@@ -25,6 +25,7 @@ class Settings:
     host: str
     port: int
     database_uri: str | None = field(repr=False)
+    database_role: str | None
     behaviour: Behaviour
     log_format: str
 
@@ -48,6 +49,7 @@ def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) ->
         host=host,
         port=port,
         database_uri=chosen(given.database_uri, "DATABASE_URI", "", _database_uri),
+        database_role=environment.get("DATABASE_ROLE") or None,
         behaviour=Behaviour(
             calculation_delay_s=chosen(given.calculation_delay, "ACCRUAL_SIM_CALCULATION_DELAY_S", "1", _delay),
             rate_limit_per_minute=chosen(given.rate_limit, "ACCRUAL_SIM_RATE_LIMIT", "6000", _rate_limit),
@@ -60,7 +62,8 @@ def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) ->
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="galen accrual-sim",
-        description="A simulated accrual system. A flag wins over its environment variable. LOG_FORMAT is auto, console or json.",
+        description="A simulated accrual system. A flag wins over its environment variable. LOG_FORMAT is auto, console or json;"
+        " DATABASE_ROLE is the role to take on in PostgreSQL (default: none).",
     )
     parser.add_argument("-a", "--address", metavar="HOST:PORT", help=f"where to listen (RUN_ADDRESS, default {DEFAULT_ADDRESS})")
     parser.add_argument(

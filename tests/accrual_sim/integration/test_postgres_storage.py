@@ -7,10 +7,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import psycopg
+import pytest
+from psycopg import errors
+from psycopg.sql import SQL, Identifier
 
 from deploy.local.accrual_sim.orders import Order, Status
 from deploy.local.accrual_sim.postgres_storage import APPLICATION_NAME, opened_storage
+from deploy.local.accrual_sim.rewards import Reward, RewardType
 from deploy.local.accrual_sim.testing import running_simulator
+from shared.testing.databases import make_role
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -38,6 +43,25 @@ async def test_an_order_comes_back_as_it_was_stored(database_uri: str) -> None:
         for order in orders:
             assert await storage.add_order(order)
             assert await storage.order(order.number) == order
+
+
+async def test_it_works_as_its_role_and_needs_nothing_but_its_own_tables(database_uri: str) -> None:
+    role = make_role(database_uri, "accrual-sim_app")
+    order, reward = Order("18", Status.INVALID, None, None, None), Reward("Bork", Decimal(5), RewardType.PERCENT)
+    async with opened_storage(database_uri, role) as storage:
+        await storage.clear()
+        assert await storage.add_reward(reward)
+        assert list(await storage.rewards()) == [reward]
+        assert await storage.add_order(order)
+        await storage.put_order(order)
+        assert await storage.order("18") == order
+
+        async with await psycopg.AsyncConnection.connect(database_uri) as connection:
+            granted = "select has_schema_privilege(%s, 'accrual_sim', 'create'), has_table_privilege(%s, 'accrual_sim.orders', 'delete')"
+            assert await (await connection.execute(granted, [role, role])).fetchone() == (False, False)
+            await connection.execute(SQL("revoke select on accrual_sim.orders from {}").format(Identifier(role)))
+        with pytest.raises(errors.InsufficientPrivilege):
+            await storage.order("18")
 
 
 async def test_a_cut_connection_costs_no_request(database_uri: str) -> None:

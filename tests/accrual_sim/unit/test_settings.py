@@ -12,6 +12,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     settings = read_settings([], {})
     assert (settings.host, settings.port, settings.database_uri, settings.log_format) == ("127.0.0.1", 8090, None, "auto")
     assert settings.behaviour == Behaviour(calculation_delay_s=1.0, rate_limit_per_minute=6000, auto_register=False)
+    assert settings.database_role is None
 
 
 def test_variables_are_read() -> None:
@@ -20,6 +21,7 @@ def test_variables_are_read() -> None:
         {
             "RUN_ADDRESS": "localhost:1234",
             "DATABASE_URI": "postgres://u@h/d",
+            "DATABASE_ROLE": "galen_accrual-sim_app",
             "ACCRUAL_SIM_CALCULATION_DELAY_S": "0.5",
             "ACCRUAL_SIM_RATE_LIMIT": "60",
             "ACCRUAL_SIM_AUTO": "true",
@@ -28,6 +30,7 @@ def test_variables_are_read() -> None:
     )
     assert (settings.host, settings.port, settings.database_uri, settings.log_format) == ("localhost", 1234, "postgres://u@h/d", "json")
     assert settings.behaviour == Behaviour(0.5, 60, True)
+    assert settings.database_role == "galen_accrual-sim_app"
 
 
 def test_flags_win_over_variables() -> None:
