@@ -44,6 +44,14 @@ class ParkJob(Exception):
     """Raised by a step that no repetition can help: the job is kept as failed, for people to look at."""
 
 
+class NotYet(Exception):
+    """Raised by a step that must wait for something: no failure, but it is repeated like one, `after_s` from now at the earliest."""
+
+    def __init__(self, reason: str, *, after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
 class BackOff(BaseRetryStrategy):
     """Exponential with full jitter, up to five minutes; after `attempts_max` failures the job is parked, None means never."""
 
@@ -54,8 +62,10 @@ class BackOff(BaseRetryStrategy):
         if isinstance(exception, ParkJob) or (self.attempts_max is not None and job.attempts + 1 >= self.attempts_max):
             return None
         ceiling_s = min(BACK_OFF_MAX_S, 0.5 * 2.0 ** min(job.attempts, 20))
-        delay = timedelta(seconds=random.uniform(0.1, ceiling_s))  # noqa: S311
-        return RetryDecision(retry_at=datetime.now(UTC) + delay)
+        delay_s = random.uniform(0.1, ceiling_s)  # noqa: S311
+        if isinstance(exception, NotYet):
+            delay_s = max(delay_s, exception.after_s)
+        return RetryDecision(retry_at=datetime.now(UTC) + timedelta(seconds=delay_s))
 
 
 class JobQueue:
@@ -157,6 +167,9 @@ class JobQueue:
             try:
                 await step(**arguments)
                 outcome = "done"
+            except NotYet as waiting:
+                outcome, error = "waiting", str(waiting)
+                raise
             except Exception as raised:
                 error = repr(raised)
                 raise
