@@ -19,8 +19,16 @@ from galen.orders.v1 import (
 from galen.orders.v1 import error_reason_pb2 as orders_reasons
 from prometheus_client import CollectorRegistry
 
+from services.orders.adapters.postgres.medicines import PostgresCatalogueWrites, PostgresMedicines
+from services.orders.adapters.postgres.prescriptions import PostgresPrescriptions, PostgresPrescriptionWrites
 from services.orders.adapters.postgres.tables import SCHEMA
 from services.orders.adapters.postgres.transactions import Transactions
+from services.orders.application.catalogue.import_medicine import ImportMedicine
+from services.orders.application.catalogue.keep_medicines import KeepMedicines
+from services.orders.application.catalogue.read_medicines import ReadMedicines
+from services.orders.application.prescriptions.read_prescriptions import ReadPrescriptions
+from services.orders.application.prescriptions.record_prescription import RecordPrescription
+from services.orders.application.prescriptions.revoke_prescription import RevokePrescription
 from services.orders.entrypoints.grpc.servicers.catalog import CatalogServicer
 from services.orders.entrypoints.grpc.servicers.inventory import InventoryServicer
 from services.orders.entrypoints.grpc.servicers.orders import OrderServicer
@@ -53,8 +61,23 @@ class OrdersContainer(containers.DeclarativeContainer):
     verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)
 
     # Catalogue and prescriptions.
-    catalog_servicer = providers.Singleton(CatalogServicer)
-    prescription_servicer = providers.Singleton(PrescriptionServicer)
+    medicines = providers.Singleton(PostgresMedicines, engine)
+    catalogue_writes = providers.Singleton(PostgresCatalogueWrites, transactions)
+    catalog_servicer = providers.Singleton(
+        CatalogServicer,
+        providers.Singleton(ReadMedicines, medicines),
+        providers.Singleton(KeepMedicines, catalogue_writes, clock),
+        providers.Singleton(ImportMedicine, catalogue_writes, medicines, clock),
+        page_tokens,
+    )
+    prescription_writes = providers.Singleton(PostgresPrescriptionWrites, transactions)
+    prescription_servicer = providers.Singleton(
+        PrescriptionServicer,
+        providers.Singleton(ReadPrescriptions, providers.Singleton(PostgresPrescriptions, engine)),
+        providers.Singleton(RecordPrescription, prescription_writes, clock),
+        providers.Singleton(RevokePrescription, prescription_writes, clock),
+        page_tokens,
+    )
 
     # Stock.
     inventory_servicer = providers.Singleton(InventoryServicer)

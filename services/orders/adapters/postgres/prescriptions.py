@@ -1,20 +1,26 @@
-"""Prescriptions and their uses, inside a transaction. Rows are locked in the order of their ids, so that nobody waits in a circle."""
+"""Prescriptions and their uses. Rows are locked in the order of their ids, so that nobody waits in a circle."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Uuid, any_, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Row, Uuid, any_, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.orders.adapters.postgres.medicines import find_many
 from services.orders.adapters.postgres.tables import prescription as table
 from services.orders.adapters.postgres.tables import prescription_use as uses_table
+from services.orders.adapters.postgres.transactions import Transaction, Transactions
+from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.prescriptions.prescription import Prescription
+from shared.requests import RequestKey
 
 COLUMNS = tuple(table.c)
 NUMBER_UNIQUE = "prescription_number_unique"
@@ -78,3 +84,58 @@ def _is_any(ids: Collection[UUID]) -> ColumnElement[bool]:
 
 def _counted(uses: Any) -> Any:
     return update(table).values(uses=uses, version=table.c.version + 1, updated_at=func.clock_timestamp())
+
+
+class PostgresPrescriptions:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def find(self, customer_id: str, prescription_id: UUID) -> Prescription | None:
+        query = select(*COLUMNS).where(table.c.prescription_id == prescription_id, table.c.customer_id == customer_id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        return prescription_of(row) if row else None
+
+    async def list(self, customer_id: str, *, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Prescription]:
+        query = select(*COLUMNS).where(table.c.customer_id == customer_id)
+        if before is not None:
+            made_at, prescription_id = before
+            last = tuple_(literal(made_at, table.c.created_at.type), literal(prescription_id, table.c.prescription_id.type))
+            query = query.where(tuple_(table.c.created_at, table.c.prescription_id) < last)
+        query = query.order_by(table.c.created_at.desc(), table.c.prescription_id.desc()).limit(limit)
+        async with self._engine.connect() as connection:
+            return [prescription_of(row) for row in await connection.execute(query)]
+
+
+class PostgresPrescriptionWrites:
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[PostgresPrescriptionWrite]:
+        async with self._transactions.begin() as transaction:
+            yield PostgresPrescriptionWrite(transaction)
+
+
+class PostgresPrescriptionWrite:
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._connection = transaction.connection
+
+    async def answered(self, key: RequestKey) -> Prescription | None:
+        return await self._transaction.answered(key, Prescription)
+
+    async def medicines(self, skus: Collection[str]) -> Mapping[str, Medicine]:
+        return await find_many(self._connection, skus)
+
+    async def lock(self, customer_id: str, prescription_id: UUID) -> Prescription | None:
+        return (await lock_many(self._connection, customer_id, [prescription_id])).get(prescription_id)
+
+    async def add(self, prescription: Prescription) -> bool:
+        return await add(self._connection, prescription)
+
+    async def store(self, prescription: Prescription) -> None:
+        await store(self._connection, prescription)
+
+    async def commit(self, key: RequestKey, answer: Prescription) -> None:
+        await self._transaction.commit(key, Prescription, answer)

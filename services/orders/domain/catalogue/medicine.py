@@ -49,10 +49,6 @@ class Medicine(Particulars):
 _PARTICULARS = tuple(field.name for field in fields(Particulars))
 
 
-def particulars_of(medicine: Medicine) -> Particulars:
-    return Particulars(**_values(medicine))
-
-
 def new_medicine(particulars: Particulars, now: datetime) -> Medicine:
     """Raises InvalidRequest."""
     check_period(particulars)
@@ -62,9 +58,16 @@ def new_medicine(particulars: Particulars, now: datetime) -> Medicine:
 def changed(medicine: Medicine, changes: Mapping[str, Any], etag: str, now: datetime) -> Medicine:
     """Returns the medicine with some of its particulars changed. Raises EtagMismatch, InvalidRequest."""
     check_etag(etag, medicine.version)
-    after = replace(medicine, **changes, version=medicine.version + 1, updated_at=max(now, medicine.updated_at))
+    after = replace(medicine, **changes)
     check_period(after)
-    return after
+    return replace(after, version=medicine.version + 1, updated_at=max(now, medicine.updated_at))
+
+
+def replaced(medicine: Medicine, particulars: Particulars, etag: str, now: datetime) -> Medicine:
+    """Returns the medicine with these particulars; unchanged if it has them already. Raises EtagMismatch, InvalidRequest."""
+    check_etag(etag, medicine.version)
+    changes = _values(particulars)
+    return medicine if changes == _values(medicine) else changed(medicine, changes, "", now)
 
 
 def check_period(particulars: Particulars) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
 from services.orders.domain.errors import PrescriptionExpired, PrescriptionMismatch, PrescriptionNotFound, PrescriptionUsedUp
 from services.orders.domain.ids import read_id
+from services.orders.domain.prescriptions.rules import check_refills, last_day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """What stands on a prescription. Without `expires_on` it lasts as long as the schedules of its medicines let it, or a year."""
+
+    number: str
+    prescriber: str
+    issued_on: date
+    expires_on: date | None
+    refills: int
+    skus: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +66,24 @@ def parse_name(name: str) -> tuple[str, UUID]:
     return customer_id, prescription_id
 
 
+def recorded(prescription_id: UUID, customer_id: str, paper: Paper, schedules: Collection[int], actor: str, now: datetime) -> Prescription:
+    """Returns the new prescription, for medicines of these schedules. Raises PrescriptionInvalid."""
+    check_refills(paper.refills, schedules)
+    return Prescription(
+        id=prescription_id,
+        customer_id=customer_id,
+        number=paper.number,
+        prescriber=paper.prescriber,
+        issued_on=paper.issued_on,
+        expires_on=last_day(paper.issued_on, paper.expires_on, schedules, now.date()),
+        refills=paper.refills,
+        skus=paper.skus,
+        recorded_by=actor,
+        created_at=now,
+        updated_at=now,
+    )
+
+
 def check_use(prescription: Prescription, sku: str, today: date) -> None:
     """Tells whether an order of this day may have the medicine on the prescription, which must be locked for the answer to last.
 
@@ -60,10 +92,15 @@ def check_use(prescription: Prescription, sku: str, today: date) -> None:
     """
     if sku not in prescription.skus:
         raise PrescriptionMismatch(prescription.name, sku)
-    if prescription.revoked or today > prescription.expires_on:
-        raise PrescriptionExpired(prescription.name)
+    check_valid(prescription, today)
     if prescription.is_used_up:
         raise PrescriptionUsedUp(prescription.name, prescription.uses)
+
+
+def check_valid(prescription: Prescription, today: date) -> None:
+    """Raises PrescriptionExpired if it is past its last day, or revoked."""
+    if prescription.revoked or today > prescription.expires_on:
+        raise PrescriptionExpired(prescription.name)
 
 
 def revoked(prescription: Prescription, actor: str, reason: str, now: datetime) -> Prescription:
