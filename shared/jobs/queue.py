@@ -19,6 +19,7 @@ import psycopg
 import structlog
 from procrastinate import App, BaseRetryStrategy, JobContext, PsycopgConnector, RetryDecision
 from procrastinate.jobs import Job
+from procrastinate.types import TimeDeltaParams
 from procrastinate.worker import Worker
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -98,16 +99,17 @@ class JobQueue:
         """Names a step. A failed one is repeated with back-off; after `attempts_max` failures it is parked, None means never."""
         self._app.task(name=name, queue=self._name, retry=BackOff(attempts_max))(self._observed(name, step))
 
-    async def enqueue(self, connection: AsyncConnection, name: str, **arguments: Any) -> None:
-        """Adds a job in the connection's transaction: it exists if and only if that commits."""
+    async def enqueue(self, connection: AsyncConnection, name: str, *, after_s: int = 0, **arguments: Any) -> None:
+        """Adds a job in the connection's transaction: it exists if and only if that commits. It runs after that many seconds or later."""
         raw = await connection.get_raw_connection()
         driver = raw.driver_connection
         assert isinstance(driver, psycopg.AsyncConnection)
-        await self.enqueue_on(driver, name, **arguments)
+        await self.enqueue_on(driver, name, after_s=after_s, **arguments)
 
-    async def enqueue_on(self, connection: psycopg.AsyncConnection[Any], name: str, **arguments: Any) -> None:
+    async def enqueue_on(self, connection: psycopg.AsyncConnection[Any], name: str, *, after_s: int = 0, **arguments: Any) -> None:
         """The same for a plain psycopg connection."""
-        await self._app.configure_task(name, queue=self._name, connection=connection).defer_async(**arguments)
+        wait: TimeDeltaParams | None = {"seconds": after_s} if after_s else None
+        await self._app.configure_task(name, queue=self._name, connection=connection, schedule_in=wait).defer_async(**arguments)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[JobQueue]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
+from uuid import UUID
 
 from services.orders.domain.payments.facts import Fact
 from services.orders.domain.payments.model import Payment, Refund
+from services.orders.domain.payments.saga import OrderStanding
 
 
 class OutcomeUnknown(Exception):
@@ -160,3 +162,50 @@ class EarnedPoints(Protocol):
 
         Raises OutcomeUnknown until that is final.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A change of a payment in the making: what it becomes, and the facts that are new."""
+
+    change: Callable[[Payment], Payment] = lambda payment: payment
+    facts: tuple[Fact, ...] = ()
+
+
+class PaymentRecords(Protocol):
+    """Payments as they are stored. Nothing here is open while the provider or the ledger is asked."""
+
+    async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
+        """Returns the payment and how its order stands. Raises PaymentNotFound."""
+
+    async def record(self, payment_id: UUID, draft: Draft) -> Payment:
+        """Adds the facts, folds all that are known, applies the change, in one transaction. Raises PaymentNotFound."""
+
+    async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
+        """Returns the payment that the provider means: by its own name of it, or by ours in the metadata."""
+
+    async def live_of(self, order_id: UUID) -> Payment | None:
+        """Returns the payment that is under way or has paid the order."""
+
+    async def due_for_a_look(self, limit: int) -> Sequence[UUID]:
+        """Returns payments whose provider should be asked again by now, and puts that off."""
+
+
+class OrderSteps(Protocol):
+    """What a payment does to its order. Each may be repeated."""
+
+    async def authorize(self, order_id: UUID) -> None:
+        """The money is set aside: the order waits for a pharmacist."""
+
+    async def settle(self, order_id: UUID) -> bool:
+        """The money is taken, or the points are held: the stock is committed and the order is PAID.
+
+        False if the stock was lost meanwhile: the order is cancelled, OUT_OF_STOCK, and all is given back.
+        """
+
+
+class Refunds(Protocol):
+    """Refunds that follow from what happens, not from a call."""
+
+    async def refund_all(self, payment_id: UUID, reason: str) -> None:
+        """Makes a refund of all that was taken and not given back, together with the job that drives it, and ends the payment."""

@@ -36,18 +36,19 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OrderStanding:
-    """What the saga needs to know of the order. `approved`: a pharmacist has, or nobody has to."""
+    """What the saga needs to know of the order.
+
+    `approved`: a pharmacist has, or nobody has to. `was_paid`: it has been PAID once, whatever became of it; only this payment can have
+    paid it, for an order has one that is live at most.
+    """
 
     state: State
     approved: bool
+    was_paid: bool
 
     @property
     def is_open(self) -> bool:
         return self.state in (State.PENDING_PAYMENT, State.UNDER_REVIEW)
-
-    @property
-    def is_paid(self) -> bool:
-        return self.state in (State.PAID, State.PREPARING, State.READY, State.SHIPPED, State.COMPLETED, State.RETURNED)
 
 
 _WAITING = frozenset({Card.OPEN, Card.ACTION_REQUIRED, Card.PROCESSING})
@@ -59,17 +60,13 @@ def next_step(payment: Payment, order: OrderStanding) -> Step:
         return Step.WAIT
     if payment.state in (PaymentState.CAPTURED, PaymentState.FAILED, PaymentState.CANCELLED):
         return Step.DONE
-    if _money_is_taken(payment):
+    if payment.card_standing is Card.CAPTURED or payment.settled or order.was_paid:
         return _forward(payment, order)
     if payment.wish is not Wish.PAY:
         return _backward(payment)
     if not order.is_open:
         return Step.GIVE_UP
     return _towards_the_pivot(payment, order)
-
-
-def _money_is_taken(payment: Payment) -> bool:
-    return payment.card_standing is Card.CAPTURED or payment.settled
 
 
 def _towards_the_pivot(payment: Payment, order: OrderStanding) -> Step:
@@ -91,7 +88,7 @@ def _towards_the_pivot(payment: Payment, order: OrderStanding) -> Step:
 
 def _forward(payment: Payment, order: OrderStanding) -> Step:
     if not payment.settled:
-        if not order.is_open:
+        if not (order.is_open or order.was_paid):
             # It ended before the money came: what was taken is given back.
             return Step.RELEASE_POINTS if _holds_points(payment) else Step.REFUND_ALL
         return Step.SETTLE_ORDER

@@ -1,0 +1,141 @@
+"""Payments as they are stored: read without locks, recorded in short transactions, never open while others are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.orders.adapters.postgres.payment_rows import FACT_COLUMNS, PAYMENT_COLUMNS, fact_of, fact_values, payment_of, payment_values
+from services.orders.adapters.postgres.payment_tables import payment, payment_fact
+from services.orders.adapters.postgres.tables import customer_order
+from services.orders.application.payments.ports import Draft
+from services.orders.domain.errors import PaymentNotFound
+from services.orders.domain.ordering.model import State
+from services.orders.domain.payments.changes import shown, with_standing
+from services.orders.domain.payments.facts import Fact, fold
+from services.orders.domain.payments.model import ENDED, Card, Payment, PaymentState
+from services.orders.domain.payments.saga import OrderStanding
+
+LIVE = payment.c.state.not_in([state.value for state in ENDED])
+# How long an answer that may have got lost is waited for, and how often a payer's own doing is looked for.
+LOOK_AFTER = timedelta(seconds=30)
+_AWAITED = frozenset({Card.ASKED, Card.OPEN, Card.ACTION_REQUIRED, Card.PROCESSING, Card.DECLINED, Card.AUTHORIZED})
+
+
+class PaymentWrites:
+    """Payments inside a transaction. The order, if it is needed, is locked before."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def live_of(self, order_id: UUID) -> Payment | None:
+        """Locks and returns the payment that is under way or has paid the order."""
+        return await self._locked(payment.c.order_id == order_id, LIVE)
+
+    async def lock(self, payment_id: UUID) -> Payment | None:
+        """Locks and returns the payment."""
+        return await self._locked(payment.c.payment_id == payment_id)
+
+    async def insert(self, started: Payment) -> None:
+        """Stores a new payment."""
+        await self._connection.execute(insert(payment).values(payment_values(started) | {"look_at": started.created_at + LOOK_AFTER}))
+
+    async def store(self, changed: Payment) -> None:
+        """Stores a payment that is locked, as it is after a change."""
+        look_at = func.clock_timestamp() + LOOK_AFTER if _is_awaited(changed) else None
+        values = payment_values(changed) | {"look_at": look_at}
+        await self._connection.execute(update(payment).where(payment.c.payment_id == changed.id).values(values))
+
+    async def add_facts(self, payment_id: UUID, facts: Iterable[Fact]) -> Sequence[Fact]:
+        """Adds what is new and returns all that is known."""
+        rows = [{"payment_id": payment_id, **fact_values(fact)} for fact in facts]
+        if rows:
+            await self._connection.execute(insert(payment_fact).on_conflict_do_nothing(), rows)
+        known = await self._connection.execute(select(*FACT_COLUMNS).where(payment_fact.c.payment_id == payment_id))
+        return [fact_of(row) for row in known]
+
+    async def _locked(self, *conditions: ColumnElement[bool]) -> Payment | None:
+        row = (await self._connection.execute(select(*PAYMENT_COLUMNS).where(*conditions).with_for_update())).first()
+        return None if row is None else payment_of(row)
+
+
+def _is_awaited(changed: Payment) -> bool:
+    return changed.is_live and changed.state is not PaymentState.CAPTURED and changed.card_standing in _AWAITED
+
+
+class PostgresPayments:
+    """`PaymentRecords`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
+        order = customer_order.c
+        query: Select[Any] = (
+            select(*PAYMENT_COLUMNS, order.state.label("order_state"), order.has_rx, order.reviewed_at, order.paid_at)
+            .join_from(payment, customer_order, order.order_id == payment.c.order_id)
+            .where(payment.c.payment_id == payment_id)
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None:
+            raise PaymentNotFound
+        return payment_of(row), _standing(row)
+
+    async def record(self, payment_id: UUID, draft: Draft) -> Payment:
+        async with self._engine.begin() as connection:
+            writes = PaymentWrites(connection)
+            before = await writes.lock(payment_id)
+            if before is None:
+                raise PaymentNotFound
+            facts = await writes.add_facts(payment_id, draft.facts)
+            now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+            after = shown(draft.change(with_standing(before, fold(before, facts))), now)
+            await writes.store(after)
+        return after
+
+    async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
+        own = _uuid(payment_id)
+        query = select(payment.c.payment_id).where(
+            or_(payment.c.intent == intent, payment.c.payment_id == own) if own else payment.c.intent == intent
+        )
+        async with self._engine.connect() as connection:
+            found: UUID | None = (await connection.execute(query.limit(1))).scalar()
+        return found
+
+    async def live_of(self, order_id: UUID) -> Payment | None:
+        query = select(*PAYMENT_COLUMNS).where(payment.c.order_id == order_id, LIVE)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else payment_of(row)
+
+    async def due_for_a_look(self, limit: int) -> Sequence[UUID]:
+        due = (
+            select(payment.c.payment_id)
+            .where(payment.c.look_at <= func.clock_timestamp())
+            .order_by(payment.c.look_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        later = update(payment).where(payment.c.payment_id.in_(due.scalar_subquery())).values(look_at=func.clock_timestamp() + LOOK_AFTER)
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(later.returning(payment.c.payment_id))).scalars())
+
+
+def _standing(row: Any) -> OrderStanding:
+    return OrderStanding(
+        state=State(row.order_state), approved=not row.has_rx or row.reviewed_at is not None, was_paid=row.paid_at is not None
+    )
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,180 @@
+"""Drives a payment as far as it goes: decides the next step, does it, records what came of it, until there is nothing to do now.
+
+Nothing is held while others are asked: each step reads, asks, records. What a crash leaves undone is done by whoever drives next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import structlog
+
+from services.orders.application.payments.ports import (
+    CardProvider,
+    Draft,
+    Intent,
+    KeySpent,
+    OrderSteps,
+    OutcomeUnknown,
+    PaymentRecords,
+    PointsLedger,
+    PointsRefused,
+    ProviderRejected,
+    Refunds,
+)
+from services.orders.domain.payments import changes
+from services.orders.domain.payments.model import Payment, Wish
+from services.orders.domain.payments.saga import Step, next_step
+from shared.faults import Faults
+
+log = structlog.get_logger()
+
+# A payment has a dozen steps at most; more would be a mistake of ours that must not go on for ever.
+STEPS_MAX = 20
+ORDER_ENDED = "order_ended"
+CANCELLED_BY_PROVIDER = "cancelled_by_provider"
+
+
+class DrivePayment:
+    def __init__(
+        self,
+        records: PaymentRecords,
+        provider: CardProvider,
+        ledger: PointsLedger,
+        orders: OrderSteps,
+        refunds: Refunds,
+        faults: Faults,
+    ) -> None:
+        self._records = records
+        self._provider = provider
+        self._ledger = ledger
+        self._orders = orders
+        self._refunds = refunds
+        self._faults = faults
+        self._steps: dict[Step, Callable[[Payment], Awaitable[None]]] = {
+            Step.HOLD_POINTS: self._hold_points,
+            Step.CREATE_INTENT: self._create_intent,
+            Step.AUTHORIZE_ORDER: self._authorize_order,
+            Step.CAPTURE_CARD: self._capture_card,
+            Step.SETTLE_ORDER: self._settle_order,
+            Step.CAPTURE_POINTS: self._capture_points,
+            Step.CANCEL_INTENT: self._cancel_intent,
+            Step.RELEASE_POINTS: self._release_points,
+            Step.REFUND_ALL: self._refund_all,
+            Step.GIVE_UP: self._give_up,
+            Step.FINISH: self._finish,
+        }
+
+    async def drive(self, payment_id: UUID) -> Payment:
+        """Returns the payment as it stands when nothing more can be done now.
+
+        Raises PaymentNotFound, OutcomeUnknown (try again), ProviderRejected and PointsRefused (somebody has to look).
+        """
+        for _ in range(STEPS_MAX):
+            payment, order = await self._records.read(payment_id)
+            step = next_step(payment, order)
+            if step in (Step.WAIT, Step.DONE):
+                return payment
+            await self._do(step, payment)
+        raise OutcomeUnknown("the payment does not come to an end")
+
+    async def look(self, payment_id: UUID) -> Payment:
+        """Asks the provider how the payment stands, then drives it: its own message may have got lost."""
+        payment, _ = await self._records.read(payment_id)
+        if payment.is_live and payment.intent:
+            await self._record_intent(payment, await self._provider.get_intent(payment))
+        return await self.drive(payment_id)
+
+    async def _do(self, step: Step, payment: Payment) -> None:
+        self._faults.reach(f"payment_before_{step.value}")
+        await self._steps[step](payment)
+        self._faults.reach(f"payment_after_{step.value}")
+        log.info("payment step", payment=payment.name, step=step.value)
+
+    async def _hold_points(self, payment: Payment) -> None:
+        await self._change(payment, changes.points_asked)
+        try:
+            hold = await self._ledger.hold(payment)
+        except PointsRefused as refused:
+            reason = refused.reason
+            await self._change(payment, lambda now: changes.points_refused(now, reason))
+            return
+        self._faults.reach("payment_asked_hold_points")
+        await self._change(payment, lambda now: changes.points_held(now, hold))
+
+    async def _create_intent(self, payment: Payment) -> None:
+        await self._change(payment, changes.asked)
+        try:
+            intent = await self._provider.create_intent(payment)
+        except KeySpent:
+            found = await self._provider.find_intent(payment)
+            if found is None:
+                await self._change(payment, changes.another_attempt)
+                return
+            intent = found
+        except ProviderRejected as rejected:
+            code = rejected.code
+            await self._change(payment, lambda now: changes.never_asked(now, code))
+            return
+        self._faults.reach("payment_asked_create_intent")
+        await self._record_intent(payment, intent)
+
+    async def _capture_card(self, payment: Payment) -> None:
+        await self._move(payment, self._provider.capture, "capture_card")
+
+    async def _cancel_intent(self, payment: Payment) -> None:
+        await self._move(payment, self._provider.cancel, "cancel_intent")
+
+    async def _move(self, payment: Payment, ask: Callable[[Payment], Awaitable[Intent]], site: str) -> None:
+        try:
+            intent = await ask(payment)
+        except KeySpent:
+            intent = await self._provider.get_intent(payment)
+            await self._change(payment, changes.another_attempt)
+        self._faults.reach(f"payment_asked_{site}")
+        after = await self._record_intent(payment, intent)
+        if after.card_standing is payment.card_standing and not after.quarantined:
+            raise OutcomeUnknown("the provider works on something else first")
+
+    async def _authorize_order(self, payment: Payment) -> None:
+        await self._orders.authorize(payment.order_id)
+
+    async def _settle_order(self, payment: Payment) -> None:
+        if await self._orders.settle(payment.order_id):
+            self._faults.reach("payment_asked_settle_order")
+            await self._change(payment, changes.settled)
+
+    async def _capture_points(self, payment: Payment) -> None:
+        operation = await self._ledger.capture(payment)
+        self._faults.reach("payment_asked_capture_points")
+        await self._change(payment, lambda now: changes.points_captured(now, operation))
+
+    async def _release_points(self, payment: Payment) -> None:
+        if not payment.hold:
+            # Whether the ledger heard of it is not known: asking again under the same id tells.
+            await self._hold_points(payment)
+            return
+        await self._ledger.release(payment)
+        self._faults.reach("payment_asked_release_points")
+        await self._change(payment, changes.points_released)
+
+    async def _refund_all(self, payment: Payment) -> None:
+        log.error("money came after its order had ended and is given back", payment=payment.name)
+        await self._refunds.refund_all(payment.id, ORDER_ENDED)
+
+    async def _give_up(self, payment: Payment) -> None:
+        await self._change(payment, lambda now: changes.given_up(now, Wish.FAIL, now.failure or CANCELLED_BY_PROVIDER))
+
+    async def _finish(self, payment: Payment) -> None:
+        await self._change(payment, changes.finished)
+
+    async def _record_intent(self, payment: Payment, intent: Intent) -> Payment:
+        draft = Draft(lambda now: changes.with_intent(now, intent.reference, intent.client_secret), intent.facts)
+        after = await self._records.record(payment.id, draft)
+        if after.quarantined and not payment.quarantined:
+            log.error("the provider says what does not fit: payment in quarantine", payment=payment.name)
+        return after
+
+    async def _change(self, payment: Payment, change: Callable[[Payment], Payment]) -> None:
+        await self._records.record(payment.id, Draft(change))

@@ -1,0 +1,112 @@
+"""How a payment changes by what is learnt of it. Pure: a payment in, a payment out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from services.orders.domain.payments.facts import Standing
+from services.orders.domain.payments.model import Card, Payment, PaymentState, Points, Wish
+
+MISMATCH = "provider_mismatch"
+
+
+def with_standing(payment: Payment, standing: Standing) -> Payment:
+    """Returns the payment as all facts together say it is. What does not fit it puts it in quarantine, for people to look at."""
+    declined = standing.card is Card.DECLINED
+    return replace(
+        payment,
+        card_standing=standing.card,
+        captured_minor=standing.captured_minor,
+        refunded_minor=min(standing.refunded_minor, standing.captured_minor),
+        authorized_at=standing.authorized_at,
+        captured_at=standing.captured_at,
+        redirect_url=standing.detail if standing.card is Card.ACTION_REQUIRED else "",
+        failure=(standing.detail or "declined") if declined else payment.failure,
+        quarantined=payment.quarantined or bool(standing.mismatch),
+    )
+
+
+def asked(payment: Payment) -> Payment:
+    """Notes that the provider is about to be asked: whether it heard us is not known from here on."""
+    return replace(payment, card_standing=Card.ASKED) if payment.card_standing is Card.NOT_ASKED else payment
+
+
+def never_asked(payment: Payment, failure: str) -> Payment:
+    """Notes that the provider refused to make an intent at all: there is nothing of it at the provider."""
+    return given_up(replace(payment, card_standing=Card.NOT_ASKED), Wish.FAIL, failure)
+
+
+def another_attempt(payment: Payment) -> Payment:
+    """Returns the payment with new keys, now that it is known that nothing came of the old ones."""
+    return replace(payment, attempt=payment.attempt + 1)
+
+
+def with_intent(payment: Payment, reference: str, client_secret: str) -> Payment:
+    return replace(payment, intent=reference, client_secret=client_secret or payment.client_secret)
+
+
+def points_asked(payment: Payment) -> Payment:
+    return replace(payment, points_standing=Points.ASKED) if payment.points_standing is Points.NONE else payment
+
+
+def points_held(payment: Payment, hold: str) -> Payment:
+    return replace(payment, hold=hold, points_standing=Points.HELD) if payment.points_standing <= Points.HELD else payment
+
+
+def points_refused(payment: Payment, reason: str) -> Payment:
+    refused = replace(payment, points_standing=Points.REFUSED, failure=reason)
+    return given_up(refused, Wish.FAIL)
+
+
+def points_captured(payment: Payment, operation: str) -> Payment:
+    return replace(payment, points_operation=operation, points_standing=Points.CAPTURED, points_captured_minor=payment.points_minor)
+
+
+def points_released(payment: Payment) -> Payment:
+    return replace(payment, points_standing=Points.RELEASED)
+
+
+def given_up(payment: Payment, wish: Wish, failure: str = "") -> Payment:
+    """Returns the payment with the wish to end it. Whether that comes true is for the provider to say."""
+    if payment.wish is not Wish.PAY or payment.settled:
+        return payment
+    return replace(payment, wish=wish, failure=payment.failure or failure)
+
+
+def settled(payment: Payment) -> Payment:
+    """Notes that the order is paid by it."""
+    return replace(payment, settled=True, wish=Wish.PAY)
+
+
+def finished(payment: Payment) -> Payment:
+    """Returns the payment in its final state."""
+    if payment.card_standing is Card.CAPTURED or payment.settled:
+        return replace(payment, state=PaymentState.CAPTURED, failure="")
+    return replace(payment, state=PaymentState.FAILED if payment.wish is Wish.FAIL else PaymentState.CANCELLED)
+
+
+def shown(payment: Payment, now: datetime) -> Payment:
+    """Returns the payment with the state that callers see, as a change at this time."""
+    return replace(payment, state=_state(payment), version=payment.version + 1, updated_at=max(now, payment.updated_at))
+
+
+def _state(payment: Payment) -> PaymentState:
+    if payment.state in (PaymentState.CAPTURED, PaymentState.FAILED, PaymentState.CANCELLED):
+        return payment.state
+    if payment.quarantined or payment.settled or payment.wish is not Wish.PAY:
+        return PaymentState.PENDING
+    match payment.card_standing:
+        case Card.NOT_ASKED:
+            waits_for_review = not payment.card_minor and payment.manual_capture and payment.points_standing is Points.HELD
+            return PaymentState.AUTHORIZED if waits_for_review else PaymentState.STARTED
+        case Card.OPEN:
+            return PaymentState.CONFIRMATION_REQUIRED
+        case Card.DECLINED:
+            return PaymentState.PENDING if payment.card else PaymentState.CONFIRMATION_REQUIRED
+        case Card.ACTION_REQUIRED:
+            return PaymentState.ACTION_REQUIRED
+        case Card.AUTHORIZED:
+            return PaymentState.AUTHORIZED
+        case _:
+            return PaymentState.PENDING
