@@ -19,6 +19,7 @@ from galen.orders.v1 import (
 from galen.orders.v1 import error_reason_pb2 as orders_reasons
 from prometheus_client import CollectorRegistry
 
+from services.orders.adapters.metrics import OrdersMetrics
 from services.orders.adapters.postgres.medicines import PostgresCatalogueWrites, PostgresMedicines
 from services.orders.adapters.postgres.prescriptions import PostgresPrescriptions, PostgresPrescriptionWrites
 from services.orders.adapters.postgres.tables import SCHEMA
@@ -33,7 +34,9 @@ from services.orders.entrypoints.grpc.servicers.catalog import CatalogServicer
 from services.orders.entrypoints.grpc.servicers.inventory import InventoryServicer
 from services.orders.entrypoints.grpc.servicers.orders import OrderServicer
 from services.orders.entrypoints.grpc.servicers.prescriptions import PrescriptionServicer
-from services.orders.settings import OrdersSettings
+from services.orders.outside import OutsideContainer, register_steps
+from services.orders.outside import resources as outside_resources
+from services.orders.settings import WORK_CONNECTIONS, OrdersSettings
 from shared.clock import SystemClock
 from shared.faults import Faults
 from shared.grpc.channel import token_file
@@ -45,6 +48,9 @@ from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import check_engine, disposing, make_engine
 from shared.postgres.errors import translate_postgres_error
 
+# A caller is better served by an early refusal; a step that has its answer had better wait to record it.
+WORK_WAIT_S = 10.0
+
 
 class OrdersContainer(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=OrdersSettings)
@@ -53,12 +59,19 @@ class OrdersContainer(containers.DeclarativeContainer):
     faults = providers.Singleton(Faults, settings.provided.fault_at)
     conninfo = providers.Callable(service_conninfo, settings.provided.database_uri, schema=SCHEMA, role=settings.provided.database_role)
     engine = providers.Singleton(make_engine, conninfo, size_max=settings.provided.engine_connections_max)
+    # Callers can use up their connections only, never those of jobs, sweeper and feed.
+    work_engine = providers.Singleton(make_engine, conninfo, size_max=WORK_CONNECTIONS, wait_limit_s=WORK_WAIT_S)
     transactions = providers.Singleton(Transactions, engine)
     jobs = providers.Singleton(JobQueue, SCHEMA, conninfo, registry, dead_after_s=settings.provided.jobs_dead_after_s)
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
     token = providers.Callable(token_file, settings.provided.service_token_file)
 
     verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)
+
+    metrics = providers.Singleton(OrdersMetrics, registry)
+    outside = providers.Container(
+        OutsideContainer, settings=settings, clock=clock, jobs=jobs, faults=faults, token=token, work_engine=work_engine
+    )
 
     # Catalogue and prescriptions.
     medicines = providers.Singleton(PostgresMedicines, engine)
@@ -89,12 +102,14 @@ class OrdersContainer(containers.DeclarativeContainer):
 def job_queue(container: OrdersContainer) -> JobQueue:
     """Returns the queue with its steps named."""
     jobs: JobQueue = container.jobs()
+    register_steps(container.outside(), jobs)
     return jobs
 
 
 def resources(container: OrdersContainer) -> list[AbstractAsyncContextManager[Any]]:
     """Returns what must be opened before anything is used, in this order."""
-    return [disposing(container.engine()), container.jobs().opened()]
+    engines = [disposing(container.engine()), disposing(container.work_engine())]
+    return [*engines, container.jobs().opened(), *outside_resources(container.outside())]
 
 
 def service_parts(container: OrdersContainer) -> ServiceParts:

@@ -2,19 +2,75 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import NoDecode
 
 from shared.jobs.limits import CONNECTIONS_MAX
 from shared.settings import HostPort, ServiceSettings
 
 # The job queue's pool, and the connection that listens for new jobs.
 JOB_CONNECTIONS = CONNECTIONS_MAX + 1
+# Of jobs, sweeper and feed, which callers can't use up.
+WORK_CONNECTIONS = 2
 
 
-class OrdersSettings(ServiceSettings):
+def _separated(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http(s) URL")
+    return value
+
+
+def _mail_address(value: str) -> str:
+    name, at, host = value.rpartition("@")
+    if not (name and at and host) or not value.isprintable() or " " in value:
+        raise ValueError("must be name@host")
+    return value
+
+
+Channels = Annotated[tuple[Literal["log", "smtp", "webhook"], ...], NoDecode, BeforeValidator(_separated)]
+
+
+class NotificationSettings(ServiceSettings):
+    """Who is told of what happens to orders, and how."""
+
+    notify: Channels = Field(default=("log",), description="channels by comma: log, smtp (to customers), webhook")
+    notify_attempts_max: int = Field(default=12, ge=1, description="attempts to tell a channel of an event, with growing pauses")
+    webhook_url: Annotated[str, AfterValidator(_http_url)] | None = Field(default=None, description="where events are posted")
+    webhook_secret_file: Path | None = Field(default=None, description="the secret that posted events are signed with")
+    webhook_timeout_s: float = Field(default=10.0, gt=0, description="seconds that the receiver has")
+    smtp_address: HostPort | None = Field(default=None, description="the mail server")
+    smtp_sender: Annotated[str, AfterValidator(_mail_address)] = Field(default="galen@localhost", description="who writes")
+    smtp_encryption: Literal["none", "starttls", "tls"] = Field(default="starttls", description="none is for servers on this machine")
+    smtp_user: str = Field(default="", description="whom to log in as; empty for nobody")
+    smtp_password_file: Path | None = Field(default=None, description="the password of smtp_user")
+    smtp_timeout_s: float = Field(default=15.0, gt=0, description="seconds that the mail server has")
+
+    @model_validator(mode="after")
+    def _channels_are_complete(self) -> NotificationSettings:
+        if "webhook" in self.notify and not (self.webhook_url and self.webhook_secret_file):
+            raise ValueError("NOTIFY=webhook needs WEBHOOK_URL and WEBHOOK_SECRET_FILE")
+        if "smtp" in self.notify and not self.smtp_address:
+            raise ValueError("NOTIFY=smtp needs SMTP_ADDRESS")
+        if self.smtp_user and not self.smtp_password_file:
+            raise ValueError("SMTP_USER needs SMTP_PASSWORD_FILE")
+        return self
+
+
+class OrdersSettings(NotificationSettings):
     grpc_address: HostPort = Field(default="127.0.0.1:50052", description="where gRPC is served")
     metrics_address: HostPort = Field(default="127.0.0.1:9102", description="where /metrics, /livez and /readyz are served")
-    database_connections_max: int = Field(default=12, ge=JOB_CONNECTIONS + 3, le=12, description="connections to PostgreSQL, at most")
+    database_connections_max: int = Field(
+        default=12, ge=JOB_CONNECTIONS + WORK_CONNECTIONS + 2, le=12, description="connections to PostgreSQL, at most"
+    )
     customers_address: HostPort = Field(default="127.0.0.1:50054", description="the customers service: profiles and addresses")
     accrual_address: HostPort = Field(default="127.0.0.1:50053", description="the accrual service: points for purchases")
     background_work: bool = Field(default=True, description="whether `serve` runs jobs, sweeper and feed too; `worker` always does")
@@ -23,4 +79,5 @@ class OrdersSettings(ServiceSettings):
 
     @property
     def engine_connections_max(self) -> int:
-        return self.database_connections_max - JOB_CONNECTIONS
+        """Of the calls."""
+        return self.database_connections_max - JOB_CONNECTIONS - WORK_CONNECTIONS

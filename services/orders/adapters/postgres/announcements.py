@@ -1,0 +1,59 @@
+"""What events set off, as jobs in the transaction of the event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.orders.adapters.postgres.order_rows import EVENT_COLUMNS, ORDER_COLUMNS, event_of, order_of
+from services.orders.adapters.postgres.tables import customer_order, order_event
+from services.orders.domain.notifications.notification import Channel, is_told
+from services.orders.domain.ordering.model import EventKind, Order, OrderEvent, State
+from shared.jobs.queue import JobQueue
+
+NOTIFY_JOB = "notify"
+REGISTER_PURCHASE_JOB = "register_purchase"
+
+
+class NotificationsToSend:
+    """A job for each channel that is told of the event."""
+
+    def __init__(self, jobs: JobQueue, channels: Sequence[Channel]) -> None:
+        self._jobs = jobs
+        self._channels = channels
+
+    async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
+        for channel in self._channels:
+            if is_told(channel, order, event):
+                await self._jobs.enqueue(connection, NOTIFY_JOB, order_id=str(order.id), number=event.number, channel=channel.value)
+
+
+class PurchasesToRegister:
+    """The job that brings the points of an order that is completed."""
+
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
+
+    async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
+        if event.kind is EventKind.STATE_CHANGED and event.to_state is State.COMPLETED:
+            await self._jobs.enqueue(connection, REGISTER_PURCHASE_JOB, order_id=str(order.id))
+
+
+class PostgresEvents:
+    """Events as they are told of."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def read(self, order_id: UUID, number: int) -> tuple[Order, OrderEvent] | None:
+        """Returns the event and its order as it is now, without lines; None if there is no such event."""
+        async with self._engine.connect() as connection:
+            event = await connection.execute(
+                select(*EVENT_COLUMNS).where(order_event.c.order_id == order_id, order_event.c.number == number)
+            )
+            event_row = event.first()
+            order_row = (await connection.execute(select(*ORDER_COLUMNS).where(customer_order.c.order_id == order_id))).first()
+        return None if event_row is None or order_row is None else (order_of(order_row, ()), event_of(event_row))
