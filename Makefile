@@ -35,13 +35,13 @@ demo: $(READY) ## Walk through the loyalty loop on the running stack, or on one 
 
 .PHONY: test test-unit test-integration test-e2e
 test: $(READY) ## Run all tests (ARGS="-k lots" narrows any of these)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(PYTEST) -n $(WORKERS) $(ARGS)
 
 test-unit: $(READY) ## Run the tests of rules and parts
 	$(PYTEST) tests/*/unit tests/architecture $(ARGS)
 
 test-integration: $(READY) ## Run the tests on real servers and a real PostgreSQL
-	$(PYTEST) -n $(WORKERS) --dist loadgroup tests/*/integration tests/contract tests/stack tests/accrual_sim $(ARGS)
+	$(PYTEST) -n $(WORKERS) tests/*/integration tests/contract tests/stack tests/accrual_sim $(ARGS)
 
 test-e2e: $(READY) ## Run the tests on the whole stack, as processes
 	$(PYTEST) tests/e2e $(ARGS)
@@ -61,11 +61,14 @@ baseline: $(READY) ## At a release: make today's contracts the ones that may not
 	$(BIN)/python protos/generate.py --image protos/baseline.binpb
 
 .PHONY: check
-check: $(READY) ## Format, lint, types, layers, contracts, generated code and locks
+check: $(READY) ## Format, lint, types, layers, migrations, contracts, generated code and locks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@rm -rf $(VENV)/migrations
+	$(BIN)/python -m deploy.migration_sql $(VENV)/migrations
+	$(BIN)/squawk '$(VENV)/migrations/*/*.sql'
 	$(BIN)/buf format --diff --exit-code protos --path protos/galen
 	$(BIN)/python protos/generate.py --image $(VENV)/contracts.binpb
 	$(BIN)/buf lint $(VENV)/contracts.binpb --path galen
