@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -29,16 +29,26 @@ class Transaction:
 
         `kind` is a frozen dataclass (or a list of them). Raises RequestIdReused.
         """
-        reply = await self._log.begin(self.connection, key)
+        return self._read(await self._log.begin(self.connection, key), kind)
+
+    async def look_up(self, key: RequestKey, kind: type[T]) -> T | None:
+        """The same for a request that is not to be done in this transaction: None promises nothing. Raises RequestIdReused."""
+        return self._read(await self._log.find(self.connection, key), kind)
+
+    async def remember(self, key: RequestKey, kind: type[T], answer: T) -> None:
+        """Stores the answer of the request that `answered` began."""
+        await self._log.finish(self.connection, key, {"answer": self._codec(kind).dump_python(answer, mode="json")})
+
+    async def commit(self, key: RequestKey, kind: type[T], answer: T) -> None:
+        """Remembers the answer of the request that `answered` began, and commits."""
+        await self.remember(key, kind, answer)
+        await self.connection.commit()
+
+    def _read(self, reply: Mapping[str, Any] | None, kind: type[T]) -> T | None:
         if reply is None:
             return None
         answer: T = self._codec(kind).validate_python(reply["answer"])
         return answer
-
-    async def commit(self, key: RequestKey, kind: type[T], answer: T) -> None:
-        """Remembers the answer of the request that `answered` began, and commits."""
-        await self._log.finish(self.connection, key, {"answer": self._codec(kind).dump_python(answer, mode="json")})
-        await self.connection.commit()
 
     def _codec(self, kind: type[T]) -> TypeAdapter[T]:
         codec = self._codecs.get(kind)

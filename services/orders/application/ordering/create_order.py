@@ -1,0 +1,207 @@
+"""Makes an order and holds its stock, all of it or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from uuid import UUID
+
+from services.orders.application.inventory.stock import Cause
+from services.orders.application.observer import Observer
+from services.orders.application.ordering.ports import (
+    CustomerProfiles,
+    Identifiers,
+    NumberTaken,
+    OrderTransaction,
+    OrderTransactions,
+)
+from services.orders.domain.errors import AddressNotFound, InsufficientStock
+from services.orders.domain.inventory.errors import StockShort
+from services.orders.domain.ordering.changes import Terms
+from services.orders.domain.ordering.commands import check_each_once
+from services.orders.domain.ordering.creation import Wanted, check_periods, check_prescriptions, period_limits, priced
+from services.orders.domain.ordering.model import (
+    Contact,
+    DeliveryAddress,
+    EventKind,
+    Fulfilment,
+    Line,
+    Order,
+    OrderEvent,
+    State,
+    Times,
+)
+from services.orders.domain.ordering.search import stored_words
+from services.orders.domain.ordering.transitions import ADMIN, CUSTOMER, STAFF, Caller
+from shared.clock import Clock
+from shared.requests import RequestKey
+
+T = TypeVar("T")
+
+# Who makes orders: customers their own, staff at the counter.
+MAKERS = (CUSTOMER, STAFF, ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """What is asked for. `address` are the ids of a customer and their address, None for an order that is collected."""
+
+    customer_id: str
+    wanted: Sequence[Wanted]
+    address: tuple[str, str] | None
+    location_id: str
+    note: str
+    validate_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    contact: Contact
+    address: DeliveryAddress | None
+
+
+class CreateOrder:
+    def __init__(
+        self,
+        transactions: OrderTransactions,
+        profiles: CustomerProfiles,
+        identifiers: Identifiers,
+        terms: Terms,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._transactions = transactions
+        self._profiles = profiles
+        self._identifiers = identifiers
+        self._terms = terms
+        self._clock = clock
+        self._observer = observer
+
+    async def __call__(self, new: NewOrder, caller: Caller, key: RequestKey) -> Order:
+        """Returns the order; with `validate_only` as it would be, and nothing is changed or remembered.
+
+        Raises CustomerNotFound, AddressNotFound, LocationNotFound, MedicineNotFound, MedicineWithdrawn, DuplicateSku, MixedCurrencies,
+        QuantityLimit, PrescriptionNotFound, PrescriptionRequired, PrescriptionExpired, PrescriptionUsedUp, PrescriptionMismatch,
+        InsufficientStock, RequestIdReused; Unavailable while the customers service does not answer.
+        """
+        answer = await self._transactions.answer_of(key)
+        if answer is not None:
+            return answer
+        check_each_once([one.sku for one in new.wanted])
+        profile = await self._profile(new)
+        try:
+            order = await self._create(new, profile, caller, key)
+        except StockShort as short:
+            self._observer.stock_was_short(new.location_id, short.lines)
+            raise InsufficientStock(short.lines) from short
+        return order
+
+    async def _profile(self, new: NewOrder) -> _Profile:
+        """Asks for both at once. The address of somebody else is not even asked for."""
+        if new.address is None:
+            return _Profile(await self._profiles.contact(new.customer_id), None)
+        customer_id, address_id = new.address
+        if customer_id != new.customer_id:
+            raise AddressNotFound
+        contact, address = await asyncio.gather(
+            self._profiles.contact(customer_id), self._profiles.address(customer_id, address_id), return_exceptions=True
+        )
+        return _Profile(_answer(contact), _answer(address))
+
+    async def _create(self, new: NewOrder, profile: _Profile, caller: Caller, key: RequestKey) -> Order:
+        async with self._transactions.begin() as transaction:
+            answer = None if new.validate_only else await transaction.answered(key)
+            if answer is not None:
+                return answer
+            lines, currency = await self._judged(transaction, new)
+            order = self._order(new, profile, lines, currency)
+            event = _created(order, caller)
+            order = await self._stored(transaction, order, event)
+            if new.validate_only:
+                await _reserve(transaction, order, event)
+                return order
+            await transaction.remember(key, order)
+            # Last of all: from here to the commit whoever wants the same medicine waits.
+            await _reserve(transaction, order, event)
+            await transaction.commit()
+        self._observer.order_created(order)
+        return order
+
+    async def _judged(self, transaction: OrderTransaction, new: NewOrder) -> tuple[tuple[Line, ...], str]:
+        """Returns the lines and their currency."""
+        medicines = await transaction.medicines([one.sku for one in new.wanted])
+        lines = priced(new.wanted, medicines)
+        now = self._clock.now()
+        limits = period_limits(new.wanted, medicines)
+        if limits:
+            check_periods(limits, await transaction.lock_ordered(new.customer_id, limits, now))
+        named = _prescriptions(lines)
+        if named:
+            check_prescriptions(lines, await transaction.lock_prescriptions(new.customer_id, named), now.date())
+        return lines, medicines[lines[0].sku].currency
+
+    def _order(self, new: NewOrder, profile: _Profile, lines: tuple[Line, ...], currency: str) -> Order:
+        now = self._clock.now()
+        fulfilment = Fulfilment.PICKUP if profile.address is None else Fulfilment.DELIVERY
+        return Order(
+            id=self._identifiers.order_id(),
+            customer_id=new.customer_id,
+            number=self._identifiers.order_number(),
+            state=State.PENDING_PAYMENT,
+            location_id=new.location_id,
+            currency=currency,
+            lines=lines,
+            fulfilment=fulfilment,
+            contact=profile.contact,
+            delivery_address=profile.address,
+            note=new.note,
+            created_at=now,
+            updated_at=now,
+            times=Times(due=now + self._terms.payment),
+            pickup_code=self._identifiers.pickup_code() if fulfilment is Fulfilment.PICKUP else "",
+            events=1,
+        )
+
+    async def _stored(self, transaction: OrderTransaction, order: Order, event: OrderEvent) -> Order:
+        """Stores it under a number that nobody has, and counts it on its prescriptions."""
+        while True:
+            try:
+                await transaction.insert(order, event, _words(order))
+                break
+            except NumberTaken:
+                order = replace(order, number=self._identifiers.order_number())
+        named = _prescriptions(order.lines)
+        if named:
+            await transaction.count_prescriptions(named, order.id)
+        return order
+
+
+def _answer(answer: T | BaseException) -> T:
+    """Raises what one of two calls failed with, once both have ended."""
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _prescriptions(lines: Sequence[Line]) -> set[UUID]:
+    return {line.prescription_id for line in lines if line.prescription_id is not None}
+
+
+def _created(order: Order, caller: Caller) -> OrderEvent:
+    actor = next(actor for actor in caller.acting(order) if actor.role in MAKERS)
+    return OrderEvent(order.id, order.events, EventKind.CREATED, None, order.state, actor, "", {}, order.created_at)
+
+
+def _words(order: Order) -> list[str]:
+    medicines = [text for line in order.lines for text in (line.sku, line.display_name)]
+    return stored_words(number=order.number, name=order.contact.display_name, phone=order.contact.phone, medicines=medicines)
+
+
+async def _reserve(transaction: OrderTransaction, order: Order, event: OrderEvent) -> None:
+    """Raises StockShort."""
+    assert order.times.due is not None
+    units = {line.sku: line.quantity for line in order.lines}
+    cause = Cause(event.actor.name, order.name)
+    await transaction.stock.reserve(order.id, order.location_id, units, order_id=order.id, expires_at=order.times.due, cause=cause)

@@ -1,0 +1,139 @@
+"""What making and changing orders needs of the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+from uuid import UUID
+
+from services.orders.application.inventory.stock import Stock
+from services.orders.domain.catalogue.medicine import Medicine
+from services.orders.domain.ordering.changes import Outcome
+from services.orders.domain.ordering.creation import PeriodLimit
+from services.orders.domain.ordering.model import Contact, DeliveryAddress, Order, OrderEvent, State
+from services.orders.domain.prescriptions.prescription import Prescription
+from shared.requests import RequestKey
+
+
+class CustomerProfiles(Protocol):
+    """The customers service. Asked before a transaction, never in one."""
+
+    async def contact(self, customer_id: str) -> Contact:
+        """Raises CustomerNotFound, Unavailable."""
+
+    async def address(self, customer_id: str, address_id: str) -> DeliveryAddress:
+        """Raises AddressNotFound, Unavailable."""
+
+
+class Verdict(Enum):
+    """What became of the payment of an order that is to end unpaid."""
+
+    CANCELLED = "cancelled"
+    PAID = "paid"
+    UNKNOWN = "unknown"
+
+
+class PaymentArbiter(Protocol):
+    """Has the last word on whether an order is paid: a payment that it says to be cancelled never succeeds any more.
+
+    Asked outside of any transaction, and again if it answers UNKNOWN or its answer gets lost. Whatever lets an order be paid anew changes
+    the order's version.
+    """
+
+    async def cancel(self, order: Order) -> Verdict:
+        """Ends what would pay the order; what is only authorised ends too. PAID: the money is taken."""
+
+
+class NumberTaken(Exception):
+    """An order has this number."""
+
+
+class OrderTransaction(Protocol):
+    """A transaction on orders and what changes with them. Without `commit` nothing of it happens.
+
+    Locks are taken in this order: the order or the customer's limits, prescriptions, stock.
+    """
+
+    @property
+    def stock(self) -> Stock:
+        """Stock in this transaction."""
+
+    async def answered(self, key: RequestKey) -> Order | None:
+        """Returns what the request was answered before; None if it is new and ours to do here. Raises RequestIdReused."""
+
+    async def now(self) -> datetime:
+        """Returns the time of the database, for decisions that race."""
+
+    async def lock(self, order_id: UUID) -> Order | None:
+        """Returns the order, which nobody else changes until the transaction ends."""
+
+    async def lock_next(self, location_id: str, states: Collection[State], *, not_of: str) -> Order | None:
+        """Locks the order that is due first among those in the states that nobody has claimed and nobody locks now.
+
+        Of orders UNDER_REVIEW, those of the customer `not_of` are left out.
+        """
+
+    async def medicines(self, skus: Collection[str]) -> Mapping[str, Medicine]:
+        """Returns the medicines that the catalogue has of these SKUs."""
+
+    async def lock_ordered(self, customer_id: str, limits: Sequence[PeriodLimit], now: datetime) -> Mapping[str, int]:
+        """Returns the units that the customer ordered in each period; they order no more until the transaction ends."""
+
+    async def lock_prescriptions(self, customer_id: str, ids: Collection[UUID]) -> Mapping[UUID, Prescription]:
+        """Returns those of these prescriptions that the customer has; nobody else changes them until the transaction ends."""
+
+    async def count_prescriptions(self, ids: Collection[UUID], order_id: UUID) -> None:
+        """Counts the order once on each of these prescriptions, which are locked."""
+
+    async def give_back_prescriptions(self, order_id: UUID) -> None:
+        """Takes the order off the prescriptions that it was counted on. Again: nothing happens."""
+
+    async def insert(self, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
+        """Stores a new order, the words by which it is found, and its first event. Raises LocationNotFound, NumberTaken."""
+
+    async def store(self, before: Order, outcome: Outcome) -> None:
+        """Stores an order that is locked, as it is after a change, and its event."""
+
+    async def remember(self, key: RequestKey, answer: Order) -> None:
+        """Stores the answer of the request that `answered` began."""
+
+    async def commit(self) -> None:
+        """Makes all of it happen."""
+
+
+class OrderTransactions(Protocol):
+    """Opens transactions."""
+
+    async def answer_of(self, key: RequestKey) -> Order | None:
+        """Returns what a request was answered before; None promises nothing. Raises RequestIdReused."""
+
+    def begin(self) -> AbstractAsyncContextManager[OrderTransaction]: ...
+
+
+class Orders(Protocol):
+    """Orders, read."""
+
+    async def get(self, order_id: UUID, customer_id: str) -> Order | None:
+        """Returns the customer's order with its lots."""
+
+    async def get_with_events(self, order_id: UUID, customer_id: str, limit: int) -> tuple[Order | None, Sequence[OrderEvent]]:
+        """Returns the order and its latest events, latest first."""
+
+    async def cancel_request(self, order_id: UUID) -> OrderEvent | None:
+        """Returns the latest event that asked for the order's cancellation."""
+
+
+class Identifiers(Protocol):
+    """Where the names of new orders come from."""
+
+    def order_id(self) -> UUID:
+        """Returns an id that nobody has, later ones being greater."""
+
+    def order_number(self) -> str:
+        """Returns 15 random digits and their Luhn digit."""
+
+    def pickup_code(self) -> str:
+        """Returns six random digits."""
