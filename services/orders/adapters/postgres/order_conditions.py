@@ -24,7 +24,7 @@ from services.orders.domain.ordering.filter import (
     TotalTerm,
 )
 
-Columns: TypeAlias = ReadOnlyColumnCollection[str, Any]
+Columns: TypeAlias = ReadOnlyColumnCollection[str, Any] | Mapping[str, ColumnElement[Any]]
 Condition: TypeAlias = Callable[[Columns], ColumnElement[bool]]
 
 # What conditions look at.
@@ -36,8 +36,6 @@ TRIED_COLUMNS: Sequence[Column[Any]] = (
     customer_order.c.has_rx,
     customer_order.c.search,
 )
-# Shorter ones begin so many words that their index is of no help.
-SELECTIVE_LETTERS_MIN = 3
 
 _COMPARE: Mapping[Operator, Callable[[Any, Any], Any]] = {
     Operator.EQUAL: operator.eq,
@@ -71,11 +69,6 @@ def words_condition(words: Sequence[str]) -> Condition:
     """Each of the words begins one that is stored. They are of letters and digits only."""
     query = " & ".join(f"'{word}':*" for word in words)
     return lambda columns: columns["search"].op("@@", is_comparison=True)(literal(query, TSQUERY))
-
-
-def selective(words: Sequence[str]) -> Sequence[str]:
-    """Returns the words that are worth being looked up in the index."""
-    return [word for word in words if len(word) >= SELECTIVE_LETTERS_MIN]
 
 
 def skus_of(terms: Sequence[Term]) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """Pages of orders, newest first, at a cost that does not grow with the number of orders.
 
 What is common is found soon among the newest orders, so they are looked at first, along an index, up to FIRST_LOOKS of them. What is rare
-may lie a million orders back; but a SKU and a word have an index of their own, and if that knows few matches, those are all that is needed.
+may lie a million orders back; but SKUs and words have indexes of their own, and if those know few matches, these are all that is needed.
 What is neither is looked for further, up to LOOKS orders, and the page ends there, however short it is: the next one goes on from there.
 """
 
@@ -22,7 +22,6 @@ from services.orders.adapters.postgres.order_conditions import (
     TRIED_COLUMNS,
     Conditions,
     conditions_of,
-    selective,
     skus_of,
     words_condition,
 )
@@ -34,6 +33,8 @@ from services.orders.domain.ordering.model import Order
 FIRST_LOOKS = 1_000
 LOOKS = 10_000
 FEW = 1_000
+# A word is rare if no larger part of the orders has it.
+RARE = 0.05
 
 _PLACE = (customer_order.c.created_at, customer_order.c.order_id)
 _NEWEST = tuple(column.desc() for column in _PLACE)
@@ -92,9 +93,10 @@ async def _places(connection: AsyncConnection, hunt: _Hunt) -> tuple[Sequence[Pl
     found, end = await _look(connection, hunt, FIRST_LOOKS)
     if end is None or len(found) >= hunt.limit:
         return _cut(found, end, hunt.limit)
-    few = await hunt.rare(connection, hunt)
-    if few is not None:
-        return _cut(few, None, hunt.limit)
+    if len(found) * LOOKS < hunt.limit * FIRST_LOOKS:
+        few = await hunt.rare(connection, hunt)
+        if few is not None:
+            return _cut(few, None, hunt.limit)
     more, end = await _look(connection, replace(hunt, after=end, limit=hunt.limit - len(found)), LOOKS - FIRST_LOOKS)
     return _cut([*found, *more], end, hunt.limit)
 
@@ -149,11 +151,20 @@ async def _with_rare_sku(skus: Sequence[str], connection: AsyncConnection, hunt:
 
 
 async def _with_rare_words(words: Sequence[str], connection: AsyncConnection, hunt: _Hunt) -> Sequence[Place] | None:
-    """Finds the orders through the index of words."""
-    if not selective(words):
+    """Finds the orders through the index of words. The more orders have a word, the longer that takes: only rare ones are looked up."""
+    rare = await _rare_words(words, connection, hunt)
+    if not rare:
         return None
     await connection.execute(_USE_INDEXES)
-    conditions = (words_condition(selective(words)), words_condition(words))
-    query = select(*_PLACE).where(*(condition(customer_order.c) for condition in conditions))
+    # A stripped vector is the same one, but the index is not asked about it.
+    all_words = words_condition(words)({"search": func.strip(customer_order.c.search)})
+    query = select(*_PLACE).where(words_condition(rare)(customer_order.c), all_words)
     found = _as_places(await connection.execute(_older(query, hunt.after).limit(literal_column(str(FEW + 1)))))
     return sorted(found, reverse=True) if len(found) <= FEW else None
+
+
+async def _rare_words(words: Sequence[str], connection: AsyncConnection, hunt: _Hunt) -> Sequence[str]:
+    """Returns the words that few of the next orders have."""
+    sample = _walk(hunt).add_columns(customer_order.c.search).limit(literal_column(str(FIRST_LOOKS))).subquery().c
+    counts = select(*(func.count().filter(words_condition([word])(sample)) for word in words))
+    return [word for word, count in zip(words, (await connection.execute(counts)).one(), strict=True) if count <= FIRST_LOOKS * RARE]
