@@ -161,7 +161,7 @@ class DrivePayment:
 
     async def _refund_all(self, payment: Payment) -> None:
         log.error("money came after its order had ended and is given back", payment=payment.name)
-        await self._refunds.refund_all(payment.id, ORDER_ENDED)
+        await self._refunds.refund_all(payment.id, payment.order_id, ORDER_ENDED)
 
     async def _give_up(self, payment: Payment) -> None:
         await self._change(payment, lambda now: changes.given_up(now, Wish.FAIL, now.failure or CANCELLED_BY_PROVIDER))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
+from services.orders.domain.ordering.changes import Outcome
+from services.orders.domain.ordering.model import Order
 from services.orders.domain.payments.facts import Fact
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.saga import OrderStanding
+from shared.requests import RequestKey
 
 
 class OutcomeUnknown(Exception):
@@ -207,5 +211,83 @@ class OrderSteps(Protocol):
 class Refunds(Protocol):
     """Refunds that follow from what happens, not from a call."""
 
-    async def refund_all(self, payment_id: UUID, reason: str) -> None:
+    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> None:
         """Makes a refund of all that was taken and not given back, together with the job that drives it, and ends the payment."""
+
+
+class PaymentTransaction(Protocol):
+    """A transaction on an order, its payments and refunds. Without `commit` nothing of it happens. Locks: order, payment, refunds."""
+
+    async def answered(self, key: RequestKey) -> UUID | None:
+        """Returns the payment or refund that the request made before; None if it is new and ours to do here. Raises RequestIdReused."""
+
+    async def now(self) -> datetime:
+        """Returns the time of the database."""
+
+    async def lock_order(self, order_id: UUID, customer_id: str | None) -> Order:
+        """Returns the order, which nobody else changes until the transaction ends. Raises OrderNotFound."""
+
+    async def live_payment(self, order_id: UUID) -> Payment | None:
+        """Locks and returns the payment that is under way or has paid the order."""
+
+    async def count_payments(self, order_id: UUID) -> int:
+        """Returns how many payments the order has had."""
+
+    async def add_payment(self, payment: Payment) -> None:
+        """Stores a new payment, and the job that drives it if whoever started it does not."""
+
+    async def refunds_of(self, payment_id: UUID) -> Sequence[Refund]:
+        """Returns the refunds of a payment that is locked."""
+
+    async def add_refund(self, refund: Refund) -> None:
+        """Stores a new refund, and the job that drives it."""
+
+    async def end_payment(self, payment: Payment) -> None:
+        """Stores a payment that came too late as ended."""
+
+    async def store_order(self, before: Order, outcome: Outcome) -> None:
+        """Stores an order that is locked, as it is after a change, and its event."""
+
+    async def commit(self, key: RequestKey | None, answer: UUID) -> None:
+        """Remembers the answer of the request, if there is one, and makes all of it happen."""
+
+
+class PaymentTransactions(Protocol):
+    """Opens transactions."""
+
+    def begin(self) -> AbstractAsyncContextManager[PaymentTransaction]: ...
+
+
+RefundChange: TypeAlias = Callable[[Refund, Payment], tuple[Refund, Payment]]
+
+
+class RefundRecords(Protocol):
+    """Refunds as they are stored."""
+
+    async def read(self, refund_id: UUID) -> tuple[Refund, Payment, Order]:
+        """Returns the refund with its payment and order. Raises RefundNotFound."""
+
+    async def of_payment(self, payment_id: UUID) -> Sequence[Refund]:
+        """Returns all refunds of a payment."""
+
+    async def record(self, refund_id: UUID, change: RefundChange, facts: tuple[Fact, ...] = ()) -> Refund:
+        """Changes a refund together with its payment, in one transaction. Raises RefundNotFound."""
+
+    async def find_by_reference(self, reference: str) -> UUID | None:
+        """Returns the refund that the provider calls so."""
+
+
+class Messages(Protocol):
+    """The inbox of the provider's messages."""
+
+    async def keep(self, event: ProviderEvent, body: bytes) -> bool:
+        """Stores a message and the job that works on it; False if it was stored before."""
+
+    async def body_of(self, event_id: str) -> bytes | None:
+        """Returns a message that is not done yet."""
+
+    async def close(self, event_id: str, state: str) -> None:
+        """Notes what became of a message: DONE, WAITING or QUARANTINED."""
+
+    async def newest(self) -> datetime | None:
+        """Returns when the newest message that we know of was made."""

@@ -1,4 +1,4 @@
-"""How a payment changes by what is learnt of it. Pure: a payment in, a payment out."""
+"""How payments and refunds change by what is learnt of them. Pure: one in, one out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.orders.domain.payments.facts import Standing
-from services.orders.domain.payments.model import Card, Payment, PaymentState, Points, Wish
+from services.orders.domain.payments.model import Card, Payment, PaymentState, Points, Refund, RefundState, Wish
 
 MISMATCH = "provider_mismatch"
 
@@ -110,3 +110,36 @@ def _state(payment: Payment) -> PaymentState:
             return PaymentState.AUTHORIZED
         case _:
             return PaymentState.PENDING
+
+
+def card_awaited(refund: Refund, reference: str) -> Refund:
+    """Notes that the provider works on the card's share."""
+    return replace(refund, provider_reference=reference)
+
+
+def card_given(refund: Refund, reference: str) -> Refund:
+    return replace(refund, provider_reference=reference, card_done=True)
+
+
+def card_refused(refund: Refund, reference: str, failure: str) -> Refund:
+    """Notes that the provider refused the card's share for good."""
+    return replace(refund, provider_reference=reference, state=RefundState.FAILED, failure=failure or "failed")
+
+
+def new_attempt(refund: Refund) -> Refund:
+    """Returns the refund with a new key, now that it is known that nothing came of the old one."""
+    return replace(refund, attempt=refund.attempt + 1)
+
+
+def points_given(refund: Refund, payment: Payment) -> tuple[Refund, Payment]:
+    """Notes that the points' share is through; once."""
+    if refund.points_done or payment.points_standing is not Points.CAPTURED:
+        return replace(refund, points_done=True), payment
+    returned = payment.points_returned_minor + refund.points_minor
+    return replace(refund, points_done=True), replace(payment, points_returned_minor=returned)
+
+
+def completed(refund: Refund, points_taken_back_minor: int, now: datetime) -> Refund:
+    """Returns the refund as it is when all of it is through."""
+    taken = points_taken_back_minor
+    return replace(refund, take_back_done=True, points_taken_back_minor=taken, state=RefundState.SUCCEEDED, finished_at=now)

@@ -1,0 +1,143 @@
+"""Transactions on an order together with its payments and refunds, and the jobs that follow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
+from services.orders.adapters.postgres.payment_tables import payment as payment_table
+from services.orders.adapters.postgres.payments import PaymentWrites
+from services.orders.adapters.postgres.refunds import RefundWrites
+from services.orders.adapters.postgres.transactions import Transaction, Transactions
+from services.orders.domain.errors import OrderNotFound
+from services.orders.domain.ordering.changes import Outcome
+from services.orders.domain.ordering.model import EventKind, Order, OrderEvent, State
+from services.orders.domain.payments.model import Payment, Refund
+from services.orders.domain.payments.refunding import given_by, refund_amount, refund_lines
+from shared.jobs.queue import JobQueue
+from shared.requests import RequestKey
+
+DRIVE_PAYMENT_JOB = "drive_payment"
+DRIVE_REFUND_JOB = "drive_refund"
+# Whoever starts a payment drives it at once; the job is there in case they don't come to an end.
+BACKSTOP_S = 5
+
+
+class PostgresPaymentTransaction:
+    """`PaymentTransaction`."""
+
+    def __init__(self, transaction: Transaction, jobs: JobQueue, announcements: Sequence[Announcement]) -> None:
+        self._transaction = transaction
+        self._connection = transaction.connection
+        self._jobs = jobs
+        self._orders = OrderWrites(self._connection, announcements)
+        self._payments = PaymentWrites(self._connection)
+        self._refunds = RefundWrites(self._connection)
+
+    async def answered(self, key: RequestKey) -> UUID | None:
+        return await self._transaction.answered(key, UUID)
+
+    async def now(self) -> datetime:
+        now: datetime = (await self._connection.execute(select(func.clock_timestamp()))).scalar_one()
+        return now
+
+    async def lock_order(self, order_id: UUID, customer_id: str | None) -> Order:
+        order = await self._orders.lock(order_id)
+        if order is None or customer_id not in (None, order.customer_id):
+            raise OrderNotFound
+        return order
+
+    async def live_payment(self, order_id: UUID) -> Payment | None:
+        return await self._payments.live_of(order_id)
+
+    async def count_payments(self, order_id: UUID) -> int:
+        query = select(func.count()).select_from(payment_table).where(payment_table.c.order_id == order_id)
+        count: int = (await self._connection.execute(query)).scalar_one()
+        return count
+
+    async def add_payment(self, payment: Payment) -> None:
+        await self._payments.insert(payment)
+        await self._jobs.enqueue(self._connection, DRIVE_PAYMENT_JOB, after_s=BACKSTOP_S, payment_id=str(payment.id))
+
+    async def refunds_of(self, payment_id: UUID) -> Sequence[Refund]:
+        return await self._refunds.of_payment(payment_id)
+
+    async def add_refund(self, refund: Refund) -> None:
+        await add_refund(self._connection, self._jobs, refund)
+
+    async def end_payment(self, payment: Payment) -> None:
+        await self._payments.store(payment)
+
+    async def store_order(self, before: Order, outcome: Outcome) -> None:
+        await self._orders.store(before, outcome.order)
+        await self._orders.append_event(outcome.order, outcome.event)
+
+    async def commit(self, key: RequestKey | None, answer: UUID) -> None:
+        if key is None:
+            await self._connection.commit()
+        else:
+            await self._transaction.commit(key, UUID, answer)
+
+
+class PostgresPaymentTransactions:
+    """`PaymentTransactions`."""
+
+    def __init__(self, transactions: Transactions, jobs: JobQueue, announcements: Sequence[Announcement]) -> None:
+        self._transactions = transactions
+        self._jobs = jobs
+        self._announcements = announcements
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[PostgresPaymentTransaction]:
+        async with self._transactions.begin() as transaction:
+            yield PostgresPaymentTransaction(transaction, self._jobs, self._announcements)
+
+
+async def add_refund(connection: AsyncConnection, jobs: JobQueue, refund: Refund) -> None:
+    await RefundWrites(connection).insert(refund)
+    await jobs.enqueue(connection, DRIVE_REFUND_JOB, refund_id=str(refund.id))
+
+
+class PaymentsToFollow:
+    """What the events of an order mean for its payment: an approved order is captured, a cancelled or returned one is given back."""
+
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
+
+    async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
+        if event.kind is EventKind.REVIEWED:
+            await self._drive(connection, order)
+        elif event.kind is EventKind.STATE_CHANGED and order.times.paid is not None:
+            if event.to_state is State.CANCELLED:
+                await self._give_back(connection, order, event, {})
+            elif event.to_state is State.RETURNED:
+                returned = {line.sku: line.returned_quantity for line in order.lines if line.returned_quantity}
+                await self._give_back(connection, order, event, returned)
+
+    async def _drive(self, connection: AsyncConnection, order: Order) -> None:
+        payment = await PaymentWrites(connection).live_of(order.id)
+        if payment is not None:
+            await self._jobs.enqueue(connection, DRIVE_PAYMENT_JOB, payment_id=str(payment.id))
+
+    async def _give_back(self, connection: AsyncConnection, order: Order, event: OrderEvent, quantities: dict[str, int]) -> None:
+        payment = await PaymentWrites(connection).live_of(order.id)
+        if payment is None:
+            return
+        refunds = await RefundWrites(connection).of_payment(payment.id)
+        given = given_by(refunds)
+        left = {sku: quantity - given.quantities.get(sku, 0) for sku, quantity in quantities.items()}
+        units = {sku: quantity for sku, quantity in left.items() if quantity > 0}
+        if payment.total_minor == given.amount_minor or (quantities and not units):
+            return
+        refund_id, reason, now = uuid5(payment.id, f"event/{event.number}"), event.reason, event.created_at
+        if units:
+            refund = refund_lines(order, payment, given, units, refund_id=refund_id, reason=reason, now=now)
+        else:
+            refund = refund_amount(payment, given, 0, refund_id=refund_id, reason=reason, now=now)
+        await add_refund(connection, self._jobs, refund)

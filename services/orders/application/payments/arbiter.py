@@ -1,0 +1,40 @@
+"""Has the last word on whether an order is paid, before it ends unpaid: the provider's answer, not ours."""
+
+from __future__ import annotations
+
+import structlog
+
+from services.orders.application.ordering.ports import Verdict
+from services.orders.application.payments.drive_payment import DrivePayment
+from services.orders.application.payments.ports import Draft, OutcomeUnknown, PaymentRecords, PointsRefused, ProviderRejected
+from services.orders.domain.ordering.model import Order
+from services.orders.domain.payments import changes
+from services.orders.domain.payments.model import Card, Payment, Wish
+
+log = structlog.get_logger()
+
+
+class LivePayments:
+    """A `PaymentArbiter` that knows payments."""
+
+    def __init__(self, records: PaymentRecords, driver: DrivePayment) -> None:
+        self._records = records
+        self._driver = driver
+
+    async def cancel(self, order: Order) -> Verdict:
+        payment = await self._records.live_of(order.id)
+        if payment is None:
+            return Verdict.CANCELLED
+        payment = await self._records.record(payment.id, Draft(lambda now: changes.given_up(now, Wish.GIVE_UP)))
+        try:
+            payment = await self._driver.drive(payment.id)
+        except (OutcomeUnknown, ProviderRejected, PointsRefused) as error:
+            log.warning("a payment could not be cancelled yet", payment=payment.name, error=str(error))
+            return Verdict.UNKNOWN
+        return _verdict(payment)
+
+
+def _verdict(payment: Payment) -> Verdict:
+    if not payment.is_live:
+        return Verdict.CANCELLED
+    return Verdict.PAID if payment.card_standing is Card.CAPTURED or payment.settled else Verdict.UNKNOWN

@@ -1,0 +1,116 @@
+"""Drives a refund: the card's share at the provider, the points' share in the ledger, then the points that the order had earned.
+
+Each part has a key made from the refund and is recorded when it is through, so what a crash leaves undone is done again without a second
+effect. A refund waits until its payment has come to its end.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+
+from services.orders.application.payments.ports import (
+    CardProvider,
+    EarnedPoints,
+    KeySpent,
+    OutcomeUnknown,
+    PointsLedger,
+    ProviderRefund,
+    ProviderRejected,
+    RefundRecords,
+    RefundStanding,
+)
+from services.orders.domain.ordering.model import Order, PointsState
+from services.orders.domain.payments import changes
+from services.orders.domain.payments.facts import Fact, FactKind
+from services.orders.domain.payments.model import Payment, PaymentState, Points, Refund, RefundState
+from services.orders.domain.payments.refunding import points_to_take_back
+from shared.clock import Clock
+from shared.faults import Faults
+
+log = structlog.get_logger()
+
+
+class DriveRefund:
+    def __init__(
+        self, records: RefundRecords, provider: CardProvider, ledger: PointsLedger, earned: EarnedPoints, clock: Clock, faults: Faults
+    ) -> None:
+        self._records = records
+        self._provider = provider
+        self._ledger = ledger
+        self._earned = earned
+        self._clock = clock
+        self._faults = faults
+
+    async def drive(self, refund_id: UUID) -> Refund:
+        """Returns the refund as it stands when nothing more can be done now. Raises RefundNotFound, OutcomeUnknown, PointsRefused."""
+        refund, payment, order = await self._records.read(refund_id)
+        if refund.state is not RefundState.PENDING:
+            return refund
+        if payment.state is not PaymentState.CAPTURED:
+            raise OutcomeUnknown("the payment has not come to its end")
+        if refund.card_minor and not refund.card_done:
+            refund = await self._give_card(refund, payment)
+            if refund.state is RefundState.FAILED:
+                return refund
+        if not refund.points_done:
+            refund = await self._give_points(refund, payment)
+        if not refund.take_back_done:
+            refund = await self._take_back(refund, order)
+        return refund
+
+    async def _give_card(self, refund: Refund, payment: Payment) -> Refund:
+        answer = await self._ask(refund, payment)
+        self._faults.reach("refund_asked_card")
+        if answer.standing is RefundStanding.PENDING:
+            await self._records.record(refund.id, lambda now, paid: (changes.card_awaited(now, answer.reference), paid))
+            raise OutcomeUnknown("the provider works on it")
+        if answer.standing is RefundStanding.FAILED:
+            log.error("the provider refused a refund for good", refund=refund.name, failure=answer.failure)
+            return await self._records.record(
+                refund.id, lambda now, paid: (changes.card_refused(now, answer.reference, answer.failure), paid)
+            )
+        fact = Fact(FactKind.REFUNDED, answer.reference, self._clock.now().replace(microsecond=0), refund.card_minor, refund.currency)
+        return await self._records.record(refund.id, lambda now, paid: (changes.card_given(now, answer.reference), paid), (fact,))
+
+    async def _ask(self, refund: Refund, payment: Payment) -> ProviderRefund:
+        if refund.provider_reference:
+            return await self._provider.get_refund(refund)
+        try:
+            return await self._provider.refund(refund, payment)
+        except KeySpent:
+            found = await self._provider.find_refund(refund, payment)
+            if found is not None:
+                return found
+            await self._records.record(refund.id, lambda now, paid: (changes.new_attempt(now), paid))
+            raise
+        except ProviderRejected as rejected:
+            return ProviderRefund("", RefundStanding.FAILED, rejected.code)
+
+    async def _give_points(self, refund: Refund, payment: Payment) -> Refund:
+        if refund.points_minor and payment.points_standing is Points.CAPTURED:
+            await self._ledger.give_back(refund, payment)
+            self._faults.reach("refund_asked_points")
+        return await self._records.record(refund.id, changes.points_given)
+
+    async def _take_back(self, refund: Refund, order: Order) -> Refund:
+        points = await self._points_to_take_back(refund, order)
+        self._faults.reach("refund_asked_take_back")
+        now = self._clock.now()
+        after = await self._records.record(refund.id, lambda current, paid: (changes.completed(current, points, now), paid))
+        log.info("refunded", refund=refund.name, card_minor=refund.card_minor, points_minor=refund.points_minor, taken_back_minor=points)
+        return after
+
+    async def _points_to_take_back(self, refund: Refund, order: Order) -> int:
+        """Takes the points back and returns how many; none if the order earned none. Waits until that is final."""
+        if order.points_state in (PointsState.NOT_YET, PointsState.NONE):
+            return 0
+        credit = await self._earned.credit(order.customer_id, order.number)
+        if credit is None:
+            return 0
+        operation, earned_minor = credit
+        points = points_to_take_back(refund, await self._records.of_payment(refund.payment_id), earned_minor)
+        if points:
+            await self._ledger.take_back(refund, operation, points)
+        return points

@@ -1,0 +1,70 @@
+"""Makes refunds: because staff ask for one, or because money came after its order had ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from uuid import UUID
+
+from services.orders.application.ordering.ports import Identifiers
+from services.orders.application.payments.ports import PaymentTransaction, PaymentTransactions
+from services.orders.domain.errors import RefundNotPossible
+from services.orders.domain.ordering.changes import happened
+from services.orders.domain.ordering.model import SYSTEM, Actor, EventKind, Order
+from services.orders.domain.payments.model import Payment, PaymentState, Refund
+from services.orders.domain.payments.refunding import given_by, refund_amount, refund_lines
+from shared.requests import RequestKey
+
+
+class MakeRefunds:
+    def __init__(self, transactions: PaymentTransactions, identifiers: Identifiers) -> None:
+        self._transactions = transactions
+        self._identifiers = identifiers
+
+    async def create(
+        self, customer_id: str, order_id: UUID, quantities: Mapping[str, int], amount_minor: int, reason: str, actor: Actor, key: RequestKey
+    ) -> UUID:
+        """Returns the id of the new refund, of units, of an amount, or of all that is left; again, the same one.
+
+        Raises OrderNotFound, RefundNotPossible, RequestIdReused.
+        """
+        async with self._transactions.begin() as transaction:
+            answered = await transaction.answered(key)
+            if answered is not None:
+                return answered
+            order = await transaction.lock_order(order_id, customer_id)
+            payment = await transaction.live_payment(order_id)
+            if payment is None or order.times.paid is None:
+                raise RefundNotPossible(0)
+            refund = await self._refund(transaction, order, payment, quantities, amount_minor, reason)
+            await self._add(transaction, order, refund, actor)
+            await transaction.commit(key, refund.id)
+            return refund.id
+
+    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> None:
+        """Gives all back of a payment whose order has ended without it, and ends the payment. Again: nothing happens."""
+        async with self._transactions.begin() as transaction:
+            order = await transaction.lock_order(order_id, None)
+            payment = await transaction.live_payment(order_id)
+            if payment is None or payment.id != payment_id or payment.state is PaymentState.CAPTURED:
+                return
+            now = await transaction.now()
+            # The points of such a payment were only held, and are free again.
+            paid_by_card = replace(payment, points_minor=0)
+            refund = refund_amount(paid_by_card, given_by([]), 0, refund_id=self._identifiers.order_id(), reason=reason, now=now)
+            await transaction.end_payment(replace(payment, state=PaymentState.CAPTURED, version=payment.version + 1, updated_at=now))
+            await self._add(transaction, order, refund, SYSTEM)
+            await transaction.commit(None, refund.id)
+
+    async def _refund(
+        self, transaction: PaymentTransaction, order: Order, payment: Payment, quantities: Mapping[str, int], amount_minor: int, reason: str
+    ) -> Refund:
+        given, now, refund_id = given_by(await transaction.refunds_of(payment.id)), await transaction.now(), self._identifiers.order_id()
+        if quantities:
+            return refund_lines(order, payment, given, quantities, refund_id=refund_id, reason=reason, now=now)
+        return refund_amount(payment, given, amount_minor, refund_id=refund_id, reason=reason, now=now)
+
+    async def _add(self, transaction: PaymentTransaction, order: Order, refund: Refund, actor: Actor) -> None:
+        details = {"refund": refund.name, "amount_minor": str(refund.amount_minor)}
+        await transaction.add_refund(refund)
+        await transaction.store_order(order, happened(order, order, EventKind.PAYMENT, actor, refund.created_at, details=details))

@@ -1,0 +1,105 @@
+"""Takes the provider's messages: stored once and answered at once, worked on after that.
+
+A message only adds facts to its payment, so it makes no difference in which order they come, how often, and whether they come at all: the
+poller looks for what was never sent.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from services.orders.application.payments.drive_payment import DrivePayment
+from services.orders.application.payments.drive_refund import DriveRefund
+from services.orders.application.payments.ports import (
+    CardProvider,
+    Draft,
+    MessageInvalid,
+    Messages,
+    OutcomeUnknown,
+    PaymentRecords,
+    ProviderEvent,
+    RefundRecords,
+    Webhooks,
+)
+from services.orders.domain.errors import WebhookSignatureInvalid
+from services.orders.domain.payments import changes
+from shared.clock import Clock
+
+log = structlog.get_logger()
+
+DONE, WAITING, QUARANTINED = "DONE", "WAITING", "QUARANTINED"
+# The provider's messages may be made in another order than they are numbered, and its clock is not ours.
+OVERLAP = timedelta(minutes=10)
+FIRST_LOOK = timedelta(hours=1)
+
+
+class TakeMessages:
+    def __init__(
+        self,
+        webhooks: Webhooks,
+        messages: Messages,
+        records: PaymentRecords,
+        refunds: RefundRecords,
+        provider: CardProvider,
+        payment_driver: DrivePayment,
+        refund_driver: DriveRefund,
+        clock: Clock,
+    ) -> None:
+        self._webhooks = webhooks
+        self._messages = messages
+        self._records = records
+        self._refunds = refunds
+        self._provider = provider
+        self._payment_driver = payment_driver
+        self._refund_driver = refund_driver
+        self._clock = clock
+
+    async def deliver(self, body: bytes, signature: str) -> None:
+        """Stores a message that came. Raises WebhookSignatureInvalid."""
+        try:
+            event = self._webhooks.read(body, signature)
+        except MessageInvalid as error:
+            raise WebhookSignatureInvalid(str(error)) from None
+        fresh = await self._messages.keep(event, body)
+        log.info("webhook", event_id=event.id, kind=event.kind, intent=event.intent, fresh=fresh)
+
+    async def work_on(self, event_id: str) -> None:
+        """Adds what a message says to its payment, and drives that. Raises OutcomeUnknown to be called again."""
+        body = await self._messages.body_of(event_id)
+        if body is None:
+            return
+        event = self._webhooks.read_stored(body)
+        if not event.facts and event.refund is None:
+            await self._messages.close(event_id, DONE)
+            return
+        payment_id = await self._records.find_by_intent(event.intent, event.payment_id)
+        if payment_id is None:
+            await self._messages.close(event_id, WAITING)
+            log.warning("a message about a payment that is not known", event_id=event_id, intent=event.intent)
+            raise OutcomeUnknown("the payment is not known yet")
+        await self._take_in(event, payment_id)
+
+    async def catch_up(self) -> int:
+        """Looks for messages that never came; returns how many there were."""
+        newest = await self._messages.newest()
+        since = (newest or self._clock.now() - FIRST_LOOK) - OVERLAP
+        found = 0
+        async for body, event in self._provider.list_events(since):
+            if await self._messages.keep(event, body):
+                found += 1
+        return found
+
+    async def _take_in(self, event: ProviderEvent, payment_id: UUID) -> None:
+        draft = Draft(lambda now: changes.with_intent(now, now.intent or event.intent, ""), event.facts)
+        payment = await self._records.record(payment_id, draft)
+        if payment.quarantined:
+            log.error("a message does not fit its payment: both are in quarantine", event_id=event.id, payment=payment.name)
+        await self._messages.close(event.id, QUARANTINED if payment.quarantined else DONE)
+        await self._payment_driver.drive(payment_id)
+        if event.refund is not None:
+            refund_id = await self._refunds.find_by_reference(event.refund.reference)
+            if refund_id is not None:
+                await self._refund_driver.drive(refund_id)

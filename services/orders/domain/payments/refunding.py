@@ -1,0 +1,89 @@
+"""What is given back of a payment: how much, by card and by points, and what of the points that the order earned is taken back for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.orders.domain.errors import RefundNotPossible
+from services.orders.domain.ordering.model import Order
+from services.orders.domain.payments.model import Payment, Refund, RefundedLine, RefundState
+from services.orders.domain.payments.shares import split_refund
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What earlier refunds of a payment took, those that failed not counted."""
+
+    card_minor: int
+    points_minor: int
+    quantities: Mapping[str, int]
+
+    @property
+    def amount_minor(self) -> int:
+        return self.card_minor + self.points_minor
+
+
+def given_by(refunds: Iterable[Refund]) -> Given:
+    counted = [refund for refund in refunds if refund.state is not RefundState.FAILED]
+    quantities: dict[str, int] = {}
+    for refund in counted:
+        for line in refund.lines:
+            quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
+    return Given(sum(refund.card_minor for refund in counted), sum(refund.points_minor for refund in counted), quantities)
+
+
+def refund_amount(
+    payment: Payment, given: Given, amount_minor: int, *, refund_id: UUID, reason: str, now: datetime, lines: tuple[RefundedLine, ...] = ()
+) -> Refund:
+    """Returns a refund of an amount, all that is left if it is 0. Raises RefundNotPossible."""
+    card_left, points_left = payment.card_minor - given.card_minor, payment.points_minor - given.points_minor
+    left = card_left + points_left
+    amount = amount_minor or left
+    if not 0 < amount <= left:
+        raise RefundNotPossible(left)
+    card, points = split_refund(amount, card_left=card_left, points_left=points_left)
+    return Refund(
+        id=refund_id,
+        payment_id=payment.id,
+        order_id=payment.order_id,
+        customer_id=payment.customer_id,
+        currency=payment.currency,
+        card_minor=card,
+        points_minor=points,
+        take_back_share=(amount, payment.total_minor),
+        reason=reason,
+        created_at=now,
+        lines=lines,
+    )
+
+
+def refund_lines(
+    order: Order, payment: Payment, given: Given, quantities: Mapping[str, int], *, refund_id: UUID, reason: str, now: datetime
+) -> Refund:
+    """Returns a refund of units, never more than is left of the payment. Raises RefundNotPossible for units that were not bought."""
+    left = payment.total_minor - given.amount_minor
+    bought = {line.sku: line for line in order.lines}
+    lines = []
+    for sku, quantity in sorted(quantities.items()):
+        line = bought.get(sku)
+        if line is None or quantity + given.quantities.get(sku, 0) > line.quantity:
+            raise RefundNotPossible(left)
+        lines.append(RefundedLine(sku, quantity, line.unit_price_minor * quantity))
+    amount = min(left, sum(line.amount_minor for line in lines))
+    if amount == 0:
+        raise RefundNotPossible(left)
+    return refund_amount(payment, given, amount, refund_id=refund_id, reason=reason, now=now, lines=tuple(lines))
+
+
+def points_to_take_back(refund: Refund, refunds: Iterable[Refund], earned_minor: int) -> int:
+    """Returns how many of the earned points this refund takes back: its share of what was paid.
+
+    Shares are counted up in the order of the refunds, so that rounding never adds up and the one that empties the payment takes the rest.
+    """
+    counted = (other for other in refunds if other.state is not RefundState.FAILED)
+    part, whole = refund.take_back_share
+    earlier = sum(other.take_back_share[0] for other in counted if (other.created_at, other.id) < (refund.created_at, refund.id))
+    return earned_minor * min(whole, earlier + part) // whole - earned_minor * min(whole, earlier) // whole
