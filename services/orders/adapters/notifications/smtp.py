@@ -107,5 +107,4 @@ def _failure(error: smtplib.SMTPException) -> NotDelivered | Undeliverable:
     if isinstance(error, smtplib.SMTPDataError):
         codes = {error.smtp_code}
     told = f"{type(error).__name__} {sorted(codes)}" if codes else type(error).__name__
-    is_final = isinstance(error, smtplib.SMTPNotSupportedError) or (bool(codes) and min(codes) >= PERMANENT)
-    return Undeliverable(told) if is_final else NotDelivered(told)
+    return Undeliverable(told) if codes and min(codes) >= PERMANENT else NotDelivered(told)
