@@ -31,7 +31,8 @@ from tests.balance.watching import EVERY_ACCOUNT, watching
 from tests.balance.world import Owner, soon
 
 LEFT_BEHIND = """
-    select 'setting ' || name from pg_settings where source = 'session' and name not in ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')
+    select 'setting ' || name from pg_settings where source = 'session'
+        and name not in ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')
     union all select 'prepared statement ' || statement from pg_prepared_statements
     union all select 'advisory lock' from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()
     union all select 'listens to ' || channel from pg_listening_channels() as channel
