@@ -19,6 +19,10 @@ class FedEvent:
     order_number: str
     event: OrderEvent
 
+    @property
+    def order_name(self) -> str:
+        return f"customers/{self.customer_id}/orders/{self.event.order_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class FeedScope:

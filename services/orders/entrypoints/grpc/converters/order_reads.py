@@ -15,7 +15,6 @@ from services.orders.application.ordering.read_ports import OrderFilter, OrderSe
 from services.orders.application.ordering.watch_orders import Told
 from services.orders.domain.inventory.names import parse_location
 from services.orders.domain.ordering.filter import parse_filter
-from services.orders.domain.ordering.names import order_name
 from services.orders.domain.ordering.search import query_words
 from services.orders.entrypoints.grpc.converters.orders import event_message
 from shared.grpc.page_tokens import page_size
@@ -45,7 +44,7 @@ def feed_scope(request: messages.WatchOrdersRequest) -> FeedScope:
 
 def told_message(told: Told, token: str) -> messages.WatchOrdersResponse:
     fed = told.fed
-    event = None if fed is None else event_message(fed.event, order_name(fed.customer_id, fed.event.order_id), fed.order_number)
+    event = None if fed is None else event_message(fed.event, fed.order_name, fed.order_number)
     return messages.WatchOrdersResponse(event=event, resume_token=token)
 
 

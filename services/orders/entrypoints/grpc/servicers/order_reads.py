@@ -13,8 +13,6 @@ from services.orders.application.ordering.read_ports import OrderHistory, OrderP
 from services.orders.application.ordering.watch_orders import WatchOrders
 from services.orders.domain.errors import OrderNotFound
 from services.orders.domain.inventory.names import parse_location
-from services.orders.domain.ordering.names import parse_order
-from services.orders.entrypoints.grpc.callers import order_caller
 from services.orders.entrypoints.grpc.converters.order_reads import (
     feed_scope,
     order_filter,
@@ -23,7 +21,8 @@ from services.orders.entrypoints.grpc.converters.order_reads import (
     sealed,
     told_message,
 )
-from services.orders.entrypoints.grpc.converters.orders import event_message, order_message
+from services.orders.entrypoints.grpc.converters.orders import caller_of, event_message, order_message, parse_order
+from shared.grpc.call import current_principal
 from shared.grpc.interceptor import Context
 from shared.grpc.page_tokens import PageTokens, page_size
 
@@ -48,13 +47,13 @@ class OrderReadsServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def ListOrders(self, request: messages.ListOrdersRequest, context: Context) -> messages.ListOrdersResponse:
         page = await self._reading.pages.list(order_filter(request, self._reading.tokens.open(request)))
         token = self._reading.tokens.seal(request, sealed(page.following)) if page.following else ""
-        caller = order_caller()
+        caller = caller_of(current_principal.get())
         return messages.ListOrdersResponse(orders=[order_message(order, caller) for order in page.orders], next_page_token=token)
 
     async def SearchOrders(self, request: messages.SearchOrdersRequest, context: Context) -> messages.SearchOrdersResponse:
         page = await self._reading.pages.search(order_search(request, self._reading.tokens.open(request)))
         token = self._reading.tokens.seal(request, sealed(page.following)) if page.following else ""
-        caller = order_caller()
+        caller = caller_of(current_principal.get())
         return messages.SearchOrdersResponse(orders=[order_message(order, caller) for order in page.orders], next_page_token=token)
 
     async def ListOrderEvents(self, request: messages.ListOrderEventsRequest, context: Context) -> messages.ListOrderEventsResponse:
