@@ -34,6 +34,8 @@ from services.orders.entrypoints.grpc.servicers.catalog import CatalogServicer
 from services.orders.entrypoints.grpc.servicers.inventory import InventoryServicer
 from services.orders.entrypoints.grpc.servicers.orders import OrderServicer
 from services.orders.entrypoints.grpc.servicers.prescriptions import PrescriptionServicer
+from services.orders.ordering import OrderingContainer
+from services.orders.ordering import resources as ordering_resources
 from services.orders.outside import OutsideContainer, register_steps
 from services.orders.outside import resources as outside_resources
 from services.orders.settings import WORK_CONNECTIONS, OrdersSettings
@@ -96,7 +98,17 @@ class OrdersContainer(containers.DeclarativeContainer):
     inventory_servicer = providers.Singleton(InventoryServicer)
 
     # Orders.
-    order_servicer = providers.Singleton(OrderServicer)
+    ordering = providers.Container(
+        OrderingContainer,
+        settings=settings,
+        clock=clock,
+        observer=metrics,
+        token=token,
+        engine=engine,
+        work_engine=work_engine,
+        announcements=outside.announcements,
+    )
+    order_servicer = providers.Singleton(OrderServicer, ordering.use_cases)
 
 
 def job_queue(container: OrdersContainer) -> JobQueue:
@@ -109,7 +121,8 @@ def job_queue(container: OrdersContainer) -> JobQueue:
 def resources(container: OrdersContainer) -> list[AbstractAsyncContextManager[Any]]:
     """Returns what must be opened before anything is used, in this order."""
     engines = [disposing(container.engine()), disposing(container.work_engine())]
-    return [*engines, container.jobs().opened(), *outside_resources(container.outside())]
+    parts = [*outside_resources(container.outside()), *ordering_resources(container.ordering())]
+    return [*engines, container.jobs().opened(), *parts]
 
 
 def service_parts(container: OrdersContainer) -> ServiceParts:

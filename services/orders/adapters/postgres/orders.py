@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.orders.adapters.postgres.order_rows import EVENT_COLUMNS, ORDER_COLUMNS, event_of, order_of, read_lines
 from services.orders.adapters.postgres.tables import customer_order, order_event
-from services.orders.domain.ordering.model import Order, OrderEvent
+from services.orders.domain.ordering.model import EventKind, Order, OrderEvent
 
 
 class OrderReads:
@@ -28,6 +28,14 @@ class OrderReads:
             order = await _order(connection, order_id, customer_id)
             events = [] if order is None else await _latest_events(connection, order_id, limit)
         return order, events
+
+    async def cancel_request(self, order_id: UUID) -> OrderEvent | None:
+        """Returns the latest event that asked for the order's cancellation."""
+        asked = (order_event.c.order_id == order_id, order_event.c.kind == EventKind.CANCEL_REQUESTED)
+        query = select(*EVENT_COLUMNS).where(*asked).order_by(order_event.c.number.desc()).limit(1)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else event_of(row)
 
 
 async def _order(connection: AsyncConnection, order_id: UUID, customer_id: str) -> Order | None:

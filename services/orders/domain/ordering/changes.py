@@ -74,11 +74,12 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An order after a change, the event, and what is still to be done to its stock."""
+    """An order after a change, the event, what is still to be done to its stock, and whether the provider must have agreed before."""
 
     order: Order
     event: OrderEvent
     effect: StockEffect = StockEffect.NONE
+    asks_provider: bool = False
 
     @property
     def gives_back_prescriptions(self) -> bool:
@@ -121,7 +122,8 @@ def decide(order: Order, command: Command, now: datetime, terms: Terms) -> Outco
     change = command.change(Situation(order, actor, now, terms))
     moved = _moved(order, row, now, terms)
     after = replace(moved, **change.fields)
-    return happened(order, after, row.kind, actor, now, reason=command.reason, details=change.details, effect=row.stock)
+    outcome = happened(order, after, row.kind, actor, now, reason=command.reason, details=change.details)
+    return replace(outcome, effect=row.stock, asks_provider=row.asks_provider)
 
 
 def request_cancellation(order: Order, command: Command, now: datetime) -> Outcome:
@@ -142,12 +144,11 @@ def happened(
     *,
     reason: str = "",
     details: Mapping[str, str] | None = None,
-    effect: StockEffect = StockEffect.NONE,
 ) -> Outcome:
     """Returns the order with one more event and a new version."""
     number = before.events + 1
     event = OrderEvent(before.id, number, kind, before.state, after.state, actor, reason, dict(details or {}), now)
-    return Outcome(replace(after, events=number, version=before.version + 1, updated_at=now), event, effect)
+    return Outcome(replace(after, events=number, version=before.version + 1, updated_at=now), event)
 
 
 def _moved(order: Order, row: Transition, now: datetime, terms: Terms) -> Order:

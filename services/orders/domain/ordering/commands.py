@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from services.orders.domain.errors import DuplicateSku, PickupCodeWrong, ReturnNotPossible, ScanIncomplete
-from services.orders.domain.ordering.changes import Change, Command, Situation
-from services.orders.domain.ordering.model import Action, DeliveryAddress, Fulfilment, Order, PaymentState, Pending
+from services.orders.domain.ordering.changes import THEN, Change, Command, Situation, state_refused
+from services.orders.domain.ordering.model import Action, DeliveryAddress, Fulfilment, Order, OrderEvent, PaymentState, Pending, State
 from services.orders.domain.ordering.transitions import CUSTOMER, THE_WORKER, Caller, Step
 from shared.errors import FieldViolation, InvalidRequest
 
@@ -25,13 +25,13 @@ def settle() -> Command:
 
 
 def expire() -> Command:
-    """The order was not paid or reviewed in time."""
-    return Command(Step.EXPIRE, THE_WORKER)
+    """The order was not paid or reviewed in time. Refused with OrderStateRefused before that time."""
+    return Command(Step.EXPIRE, THE_WORKER, change=_when_due)
 
 
 def auto_complete() -> Command:
-    """Nobody has said that the parcel did not arrive."""
-    return Command(Step.AUTO_COMPLETE, THE_WORKER)
+    """The parcel must have arrived by now. Refused with OrderStateRefused before that time."""
+    return Command(Step.AUTO_COMPLETE, THE_WORKER, change=_when_due)
 
 
 def update(caller: Caller, etag: str, *, note: str | None, address: DeliveryAddress | None) -> Command:
@@ -76,6 +76,14 @@ def cancel(caller: Caller, etag: str, reason: str) -> Command:
         return Change({"cancel_reason": reason})
 
     return Command(Action.CANCEL, caller, etag, reason, change)
+
+
+def as_requested(event: OrderEvent) -> Command:
+    """Returns the command that a CANCEL_REQUESTED event tells of, by whom it was given."""
+    caller = Caller(event.actor.name, frozenset({event.actor.role}))
+    if event.details[THEN] == State.EXPIRED.name:
+        return expire()
+    return reject(caller, "", event.reason) if event.from_state is State.UNDER_REVIEW else cancel(caller, "", event.reason)
 
 
 def start_preparing(caller: Caller, etag: str) -> Command:
@@ -144,6 +152,12 @@ def check_each_once(skus: Sequence[str]) -> None:
     twice = next((sku for sku, count in Counter(skus).items() if count > 1), None)
     if twice is not None:
         raise DuplicateSku(twice)
+
+
+def _when_due(at: Situation) -> Change:
+    if at.order.times.due is None or at.now < at.order.times.due:
+        raise state_refused(at.order, THE_WORKER)
+    return Change()
 
 
 def _check_window(at: Situation) -> None:

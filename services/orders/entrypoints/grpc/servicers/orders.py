@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from services.orders.entrypoints.grpc.servicers.order_changes import OrderChangesServicer
+from services.orders.entrypoints.grpc.servicers.order_changes import OrderChangesServicer, OrderUseCases
 from services.orders.entrypoints.grpc.servicers.order_reads import OrderReadsServicer
 
 
 class OrderServicer(OrderChangesServicer, OrderReadsServicer):
     """Serves OrderService."""
+
+    def __init__(self, orders: OrderUseCases) -> None:
+        OrderChangesServicer.__init__(self, orders)

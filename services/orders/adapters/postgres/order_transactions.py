@@ -1,0 +1,92 @@
+"""Transactions on orders: the repositories of all that changes with them, on one connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from services.orders.adapters.postgres import medicines, prescriptions
+from services.orders.adapters.postgres.order_inserts import insert_order
+from services.orders.adapters.postgres.order_limits import lock_ordered
+from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
+from services.orders.adapters.postgres.stock import PostgresStock
+from services.orders.adapters.postgres.transactions import Transaction, Transactions
+from services.orders.domain.catalogue.medicine import Medicine
+from services.orders.domain.ordering.changes import Outcome
+from services.orders.domain.ordering.creation import PeriodLimit
+from services.orders.domain.ordering.model import Order, OrderEvent, State
+from services.orders.domain.prescriptions.prescription import Prescription
+from shared.requests import RequestKey
+
+
+class PostgresOrderTransaction:
+    """Implements the port OrderTransaction."""
+
+    def __init__(self, transaction: Transaction, announcements: Sequence[Announcement]) -> None:
+        self._transaction = transaction
+        self._connection = transaction.connection
+        self._orders = OrderWrites(transaction.connection, announcements)
+        self.stock = PostgresStock(transaction.connection)
+
+    async def answered(self, key: RequestKey) -> Order | None:
+        return await self._transaction.answered(key, Order)
+
+    async def now(self) -> datetime:
+        now: datetime = (await self._connection.execute(select(func.clock_timestamp()))).scalar_one()
+        return now
+
+    async def lock(self, order_id: UUID) -> Order | None:
+        return await self._orders.lock(order_id)
+
+    async def lock_next(self, location_id: str, states: Collection[State], *, not_of: str) -> Order | None:
+        return await self._orders.lock_next(location_id, states, not_of=not_of)
+
+    async def medicines(self, skus: Collection[str]) -> Mapping[str, Medicine]:
+        return await medicines.find_many(self._connection, skus)
+
+    async def lock_ordered(self, customer_id: str, limits: Sequence[PeriodLimit], now: datetime) -> Mapping[str, int]:
+        return await lock_ordered(self._connection, customer_id, limits, now)
+
+    async def lock_prescriptions(self, customer_id: str, ids: Collection[UUID]) -> Mapping[UUID, Prescription]:
+        return await prescriptions.lock_many(self._connection, customer_id, ids)
+
+    async def count_prescriptions(self, ids: Collection[UUID], order_id: UUID) -> None:
+        await prescriptions.count_use(self._connection, ids, order_id)
+
+    async def give_back_prescriptions(self, order_id: UUID) -> None:
+        await prescriptions.give_back(self._connection, order_id)
+
+    async def insert(self, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
+        await insert_order(self._connection, order, event, words)
+        await self._orders.announce(order, event)
+
+    async def store(self, before: Order, outcome: Outcome) -> None:
+        await self._orders.store(before, outcome.order)
+        await self._orders.append_event(outcome.order, outcome.event)
+
+    async def remember(self, key: RequestKey, answer: Order) -> None:
+        # The code is for the customer at the counter, and no caller is ever answered with it; so it is kept in one place only.
+        await self._transaction.remember(key, Order, replace(answer, pickup_code=""))
+
+    async def commit(self) -> None:
+        await self._connection.commit()
+
+
+class PostgresOrderTransactions:
+    def __init__(self, transactions: Transactions, announcements: Sequence[Announcement] = ()) -> None:
+        self._transactions = transactions
+        self._announcements = announcements
+
+    async def answer_of(self, key: RequestKey) -> Order | None:
+        async with self._transactions.begin() as transaction:
+            return await transaction.look_up(key, Order)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[PostgresOrderTransaction]:
+        async with self._transactions.begin() as transaction:
+            yield PostgresOrderTransaction(transaction, self._announcements)
