@@ -65,6 +65,11 @@ class BalancePoints:
             if refused.reason != RESOLVED:
                 raise
 
+    async def standing(self, payment: Payment) -> tuple[int, int]:
+        request = messages.GetHoldRequest(name=payment.hold)
+        response: messages.GetHoldResponse = await self._answer(self._stub.GetHold(request, timeout=_limit_s()))
+        return response.hold.remaining, response.hold.captured
+
     async def give_back(self, refund: Refund, payment: Payment) -> None:
         request = messages.ReverseOperationRequest(
             operation=payment.points_operation,

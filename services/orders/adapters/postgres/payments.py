@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -76,17 +76,12 @@ class PostgresPayments:
         self._engine = engine
 
     async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
-        order = customer_order.c
-        query: Select[Any] = (
-            select(*PAYMENT_COLUMNS, order.state.label("order_state"), order.has_rx, order.reviewed_at, order.paid_at)
-            .join_from(payment, customer_order, order.order_id == payment.c.order_id)
-            .where(payment.c.payment_id == payment_id)
-        )
+        query = with_order().where(payment.c.payment_id == payment_id)
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).first()
         if row is None:
             raise PaymentNotFound
-        return payment_of(row), _standing(row)
+        return payment_of(row), standing_of(row)
 
     async def record(self, payment_id: UUID, draft: Draft) -> Payment:
         async with self._engine.begin() as connection:
@@ -128,7 +123,15 @@ class PostgresPayments:
             return list((await connection.execute(later.returning(payment.c.payment_id))).scalars())
 
 
-def _standing(row: Any) -> OrderStanding:
+def with_order() -> Select[Any]:
+    """Returns the query for payments together with how their orders stand."""
+    order = customer_order.c
+    columns = (*PAYMENT_COLUMNS, order.state.label("order_state"), order.has_rx, order.reviewed_at, order.paid_at)
+    return select(*columns).join_from(payment, customer_order, order.order_id == payment.c.order_id)
+
+
+def standing_of(row: Row[Any]) -> OrderStanding:
+    """Returns how the order of a row of `with_order` stands."""
     return OrderStanding(
         state=State(row.order_state), approved=not row.has_rx or row.reviewed_at is not None, was_paid=row.paid_at is not None
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -11,8 +10,10 @@ from services.orders.application.payments.ports import PaymentTransaction, Payme
 from services.orders.domain.errors import RefundNotPossible
 from services.orders.domain.ordering.changes import happened
 from services.orders.domain.ordering.model import SYSTEM, Actor, EventKind, Order
+from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment, PaymentState, Refund
-from services.orders.domain.payments.refunding import given_by, refund_amount, refund_lines
+from services.orders.domain.payments.refunding import WantedRefund, given_by, refund_amount, refund_lines
+from services.orders.domain.payments.starting import acting_for
 from shared.requests import RequestKey
 
 
@@ -21,9 +22,7 @@ class MakeRefunds:
         self._transactions = transactions
         self._identifiers = identifiers
 
-    async def create(
-        self, customer_id: str, order_id: UUID, quantities: Mapping[str, int], amount_minor: int, reason: str, actor: Actor, key: RequestKey
-    ) -> UUID:
+    async def create(self, customer_id: str, order_id: UUID, wanted: WantedRefund, caller: Caller, key: RequestKey) -> UUID:
         """Returns the id of the new refund, of units, of an amount, or of all that is left; again, the same one.
 
         Raises OrderNotFound, RefundNotPossible, RequestIdReused.
@@ -36,8 +35,8 @@ class MakeRefunds:
             payment = await transaction.live_payment(order_id)
             if payment is None or order.times.paid is None:
                 raise RefundNotPossible(0)
-            refund = await self._refund(transaction, order, payment, quantities, amount_minor, reason)
-            await self._add(transaction, order, refund, actor)
+            refund = await self._refund(transaction, order, payment, wanted)
+            await self._add(transaction, order, refund, acting_for(order, caller))
             await transaction.commit(key, refund.id)
             return refund.id
 
@@ -56,13 +55,11 @@ class MakeRefunds:
             await self._add(transaction, order, refund, SYSTEM)
             await transaction.commit(None, refund.id)
 
-    async def _refund(
-        self, transaction: PaymentTransaction, order: Order, payment: Payment, quantities: Mapping[str, int], amount_minor: int, reason: str
-    ) -> Refund:
+    async def _refund(self, transaction: PaymentTransaction, order: Order, payment: Payment, wanted: WantedRefund) -> Refund:
         given, now, refund_id = given_by(await transaction.refunds_of(payment.id)), await transaction.now(), self._identifiers.order_id()
-        if quantities:
-            return refund_lines(order, payment, given, quantities, refund_id=refund_id, reason=reason, now=now)
-        return refund_amount(payment, given, amount_minor, refund_id=refund_id, reason=reason, now=now)
+        if wanted.quantities:
+            return refund_lines(order, payment, given, wanted.quantities, refund_id=refund_id, reason=wanted.reason, now=now)
+        return refund_amount(payment, given, wanted.amount_minor, refund_id=refund_id, reason=wanted.reason, now=now)
 
     async def _add(self, transaction: PaymentTransaction, order: Order, refund: Refund, actor: Actor) -> None:
         details = {"refund": refund.name, "amount_minor": str(refund.amount_minor)}

@@ -125,6 +125,9 @@ class CardProvider(Protocol):
     async def get_refund(self, refund: Refund) -> ProviderRefund:
         """Reads a refund, by `provider_reference`."""
 
+    async def refunded_minor(self, payment: Payment) -> int:
+        """Returns what was given back of a payment, all its refunds together."""
+
     def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
         """Yields the messages since a time, oldest first, with their bytes: those that never came as webhooks are among them."""
 
@@ -150,6 +153,9 @@ class PointsLedger(Protocol):
 
     async def release(self, payment: Payment) -> None:
         """Frees the held points. Freed before is freed."""
+
+    async def standing(self, payment: Payment) -> tuple[int, int]:
+        """Returns the points that the payment still holds, and those that were taken."""
 
     async def give_back(self, refund: Refund, payment: Payment) -> None:
         """Reverses the refund's points share of the capture."""

@@ -16,9 +16,9 @@ from services.orders.application.payments.ports import (
     PointsRefused,
     ProviderRejected,
 )
-from services.orders.domain.ordering.model import Actor
+from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment
-from services.orders.domain.payments.starting import Wanted, noted, start
+from services.orders.domain.payments.starting import Wanted, acting_for, noted, start
 from shared.errors import GalenError
 from shared.faults import Faults
 from shared.requests import RequestKey
@@ -44,12 +44,12 @@ class StartPayment:
         self._faults = faults
         self._time_to_pay = time_to_pay
 
-    async def start(self, customer_id: str, order_id: UUID, wanted: Wanted, actor: Actor, key: RequestKey) -> Payment:
+    async def start(self, customer_id: str, order_id: UUID, wanted: Wanted, caller: Caller, key: RequestKey) -> Payment:
         """Returns the payment, as far as it has come; again, the same one as it is now.
 
         Raises OrderNotFound, OrderStateRefused, OperationPending, PaymentUnderWay, PointsAmountInvalid, RequestIdReused.
         """
-        payment_id = await self._begin(customer_id, order_id, wanted, actor, key)
+        payment_id = await self._begin(customer_id, order_id, wanted, caller, key)
         self._faults.reach("payment_started")
         try:
             return await self._driver.drive(payment_id)
@@ -58,7 +58,7 @@ class StartPayment:
             log.warning("a payment has to wait", payment_id=str(payment_id), error=str(error))
             return (await self._records.read(payment_id))[0]
 
-    async def _begin(self, customer_id: str, order_id: UUID, wanted: Wanted, actor: Actor, key: RequestKey) -> UUID:
+    async def _begin(self, customer_id: str, order_id: UUID, wanted: Wanted, caller: Caller, key: RequestKey) -> UUID:
         async with self._transactions.begin() as transaction:
             answered = await transaction.answered(key)
             if answered is not None:
@@ -67,6 +67,7 @@ class StartPayment:
             live = await transaction.live_payment(order_id)
             now = await transaction.now()
             payment = start(order, live, wanted, self._identifiers.order_id(), now)
+            actor = acting_for(order, caller)
             is_first = await transaction.count_payments(order_id) == 0
             await transaction.add_payment(payment)
             await transaction.store_order(order, noted(order, payment, actor, now, time_to_pay=self._time_to_pay, is_first=is_first))

@@ -14,6 +14,15 @@ from services.orders.domain.payments.shares import split_refund
 
 
 @dataclass(frozen=True, slots=True)
+class WantedRefund:
+    """What to give back: units by SKU, or an amount, or all that is left if neither is said."""
+
+    quantities: Mapping[str, int]
+    amount_minor: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """What earlier refunds of a payment took, those that failed not counted."""
 

@@ -9,7 +9,9 @@ from uuid import UUID
 from services.orders.domain.errors import OperationPending, OrderStateRefused, PaymentUnderWay, PointsAmountInvalid
 from services.orders.domain.ordering.changes import Outcome, happened
 from services.orders.domain.ordering.model import Actor, EventKind, Order, Pending, State
+from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Method, Payment
+from shared.errors import AccessDenied
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,14 @@ def start(order: Order, live: Payment | None, wanted: Wanted, payment_id: UUID, 
         created_at=now,
         updated_at=now,
     )
+
+
+def acting_for(order: Order, caller: Caller) -> Actor:
+    """Returns who pays or gives back, as their customer if they are, else in their role. Raises AccessDenied if they have neither."""
+    actor = next(caller.acting(order), None)
+    if actor is None:
+        raise AccessDenied("this caller has nothing to do with the order")
+    return actor
 
 
 def _points_of(wanted: Wanted, payable: int) -> int:

@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from services.orders.adapters.http.stripe.documents import Nonsense, event_of, intent_of, parse, refund_of
+from services.orders.adapters.http.stripe.documents import Nonsense, event_of, intent_of, parse, refund_facts, refund_of
 from services.orders.application.payments.ports import Intent, KeySpent, OutcomeUnknown, ProviderEvent, ProviderRefund, ProviderRejected
 from services.orders.domain.payments.model import Payment, Refund
 from shared.clock import Clock
@@ -110,12 +110,26 @@ class StripeProvider:
         return await self._refund("GET", f"/v1/refunds/{refund.provider_reference}")
 
     async def find_refund(self, refund: Refund, payment: Payment) -> ProviderRefund | None:
-        answer = await self._send("GET", f"/v1/refunds?payment_intent={payment.intent}&limit={PAGE}")
-        with _reading():
-            for document in _items(answer.document):
+        for document in await self._refunds(payment):
+            with _reading():
                 if document.get("metadata", {}).get("refund_id") == str(refund.id):
                     return refund_of(document)
         return None
+
+    async def refunded_minor(self, payment: Payment) -> int:
+        with _reading():
+            return sum(fact.amount_minor for each in await self._refunds(payment) for fact in refund_facts(each, self._clock.now()))
+
+    async def _refunds(self, payment: Payment) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        for _ in range(PAGES_MAX):
+            after = f"&starting_after={found[-1]['id']}" if found else ""
+            answer = await self._send("GET", f"/v1/refunds?payment_intent={payment.intent}&limit={PAGE}{after}")
+            with _reading():
+                found += _items(answer.document)
+            if not answer.document.get("has_more"):
+                break
+        return found
 
     async def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
         # They come newest first; all are needed before the oldest is known.

@@ -1,0 +1,133 @@
+"""Between the messages of PaymentService and the domain."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from galen.orders.v1 import money_pb2, payment_pb2
+from galen.orders.v1 import payment_service_pb2 as messages
+
+from services.orders.application.payments.read_payments import Place
+from services.orders.application.payments.reconcile import Compared, Difference
+from services.orders.domain.errors import DuplicateSku, PaymentNotFound, RefundNotFound
+from services.orders.domain.ids import read_id
+from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund
+from services.orders.domain.payments.refunding import WantedRefund
+from services.orders.domain.payments.starting import Wanted
+from shared.grpc.timestamps import timestamp
+
+# While the payer can still do something with it.
+_CONFIRMABLE = frozenset({PaymentState.STARTED, PaymentState.CONFIRMATION_REQUIRED, PaymentState.ACTION_REQUIRED, PaymentState.PENDING})
+
+
+def parse_payment(name: str) -> tuple[str, UUID, UUID]:
+    """Reads `customers/{customer}/orders/{order}/payments/{payment}`. Raises PaymentNotFound."""
+    _, customer_id, _, order, _, payment = name.split("/")
+    order_id, payment_id = read_id(order), read_id(payment)
+    if order_id is None or payment_id is None:
+        raise PaymentNotFound
+    return customer_id, order_id, payment_id
+
+
+def parse_refund(name: str) -> tuple[str, UUID, UUID]:
+    """Reads `customers/{customer}/orders/{order}/refunds/{refund}`. Raises RefundNotFound."""
+    _, customer_id, _, order, _, refund = name.split("/")
+    order_id, refund_id = read_id(order), read_id(refund)
+    if order_id is None or refund_id is None:
+        raise RefundNotFound
+    return customer_id, order_id, refund_id
+
+
+def wanted_of(request: messages.StartPaymentRequest) -> Wanted:
+    return Wanted(Method(request.method), request.points_minor, request.card)
+
+
+def wanted_refund(request: messages.CreateRefundRequest) -> WantedRefund:
+    """Raises DuplicateSku."""
+    quantities: dict[str, int] = {}
+    for line in request.lines:
+        if line.sku in quantities:
+            raise DuplicateSku(line.sku)
+        quantities[line.sku] = line.quantity
+    return WantedRefund(quantities, request.amount_minor, request.reason)
+
+
+def payment_message(payment: Payment, *, to_payer: bool) -> payment_pb2.Payment:
+    """`to_payer`: only they can confirm it, so only they get the secret; everybody else gets the provider's name of it."""
+
+    def money(amount_minor: int) -> money_pb2.Money:
+        return money_pb2.Money(currency_code=payment.currency, amount_minor=amount_minor)
+
+    message = payment_pb2.Payment(
+        name=payment.name,
+        method=payment_pb2.PaymentMethod.ValueType(payment.method),
+        state=payment_pb2.PaymentState.ValueType(payment.state),
+        total=money(payment.total_minor),
+        card_amount=money(payment.card_minor),
+        points_minor=payment.points_minor,
+        captured=money(payment.captured_minor),
+        refunded=money(payment.refunded_minor),
+        points_captured_minor=payment.points_captured_minor,
+        points_returned_minor=payment.points_returned_minor,
+        refund_summary=refund_summary(payment),
+        failure=payment.failure,
+        quarantined=payment.quarantined,
+        create_time=timestamp(payment.created_at),
+        update_time=timestamp(payment.updated_at),
+        authorize_time=None if payment.authorized_at is None else timestamp(payment.authorized_at),
+        capture_time=None if payment.captured_at is None else timestamp(payment.captured_at),
+    )
+    if not to_payer:
+        message.provider_reference = payment.intent
+    elif payment.state in _CONFIRMABLE:
+        message.client_secret = payment.client_secret
+        if payment.redirect_url:
+            message.next_action.redirect_url = payment.redirect_url
+    return message
+
+
+def refund_summary(payment: Payment) -> payment_pb2.RefundSummary.ValueType:
+    given, taken = payment.refunded_minor + payment.points_returned_minor, payment.captured_minor + payment.points_captured_minor
+    if not given:
+        return payment_pb2.REFUND_SUMMARY_UNSPECIFIED
+    return payment_pb2.REFUND_SUMMARY_FULL if given >= taken else payment_pb2.REFUND_SUMMARY_PARTIAL
+
+
+def refund_message(refund: Refund) -> payment_pb2.Refund:
+    def money(amount_minor: int) -> money_pb2.Money:
+        return money_pb2.Money(currency_code=refund.currency, amount_minor=amount_minor)
+
+    order = f"customers/{refund.customer_id}/orders/{refund.order_id}"
+    lines = [payment_pb2.RefundedLine(sku=line.sku, quantity=line.quantity, amount=money(line.amount_minor)) for line in refund.lines]
+    return payment_pb2.Refund(
+        name=refund.name,
+        payment=f"{order}/payments/{refund.payment_id}",
+        state=payment_pb2.RefundState.ValueType(refund.state),
+        amount=money(refund.amount_minor),
+        card_amount=money(refund.card_minor),
+        points_minor=refund.points_minor,
+        points_taken_back_minor=refund.points_taken_back_minor,
+        lines=lines,
+        reason=refund.reason,
+        failure=refund.failure,
+        create_time=timestamp(refund.created_at),
+        finish_time=None if refund.finished_at is None else timestamp(refund.finished_at),
+    )
+
+
+def difference_message(found: Difference | Compared) -> messages.ReconcilePaymentsResponse:
+    if isinstance(found, Compared):
+        return messages.ReconcilePaymentsResponse(payments_compared=found.payments)
+    rule = messages.PaymentRule.ValueType(found.rule)
+    difference = messages.PaymentDifference(payment=found.payment, rule=rule, expected=found.expected, actual=found.actual)
+    return messages.ReconcilePaymentsResponse(difference=difference)
+
+
+def position_of(place: Place) -> list[str]:
+    """Returns a place in a list as a page token holds it."""
+    return [place[0].isoformat(), str(place[1])]
+
+
+def read_position(position: list[str] | None) -> Place | None:
+    return (datetime.fromisoformat(position[0]), UUID(position[1])) if position else None
