@@ -14,7 +14,6 @@ from services.orders.domain.errors import PrescriptionUsedUp
 from services.orders.domain.prescriptions.prescription import Prescription, check_use
 from tests.orders.world import a_prescription, add_order_row, new_customer, today
 
-
 # All of them have a connection at the same time.
 ORDERS = 8
 
