@@ -135,6 +135,18 @@ async def test_an_id_that_found_a_claim_keeps_that_answer_and_makes_none(world: 
     assert (await refusal_of(customer.claim(free))).reason == "CLAIM_NOT_FOUND"
 
 
+async def test_an_id_of_a_claim_that_was_made_without_the_log_makes_no_second_one(customer: Customer, owner: Owner, number: str) -> None:
+    """By a replica of the version before, while this one is being deployed."""
+    request_id = str(uuid4())
+    await owner.execute(
+        "insert into claim (number, customer, state, actor, request_id, fingerprint, created_at, updated_at, due_at)"
+        " values (%s, %s, 1, %s, %s, '', now(), now(), now())",
+        *(number, customer.id, customer.parent, request_id),
+    )
+
+    assert (await refusal_of(customer.submit(fresh_number(), request_id=request_id))).reason == "REQUEST_ID_REUSED"
+
+
 async def test_a_refusal_does_not_use_the_id_up(world: World, customer: Customer, number: str) -> None:
     request_id = str(uuid4())
     await world.new_customer().submit(number)
