@@ -36,10 +36,14 @@ class Told:
 
 
 class WatchOrders:
-    """`poll_every_s` is how late news may be, `heartbeat_s` how long a watcher hears nothing at most; `run` must be running."""
+    """`poll_every_s` is how late news may be, `heartbeat_s` how long a watcher hears nothing at most; `run` must be running.
 
-    def __init__(self, feed: Feed, *, poll_every_s: float, heartbeat_s: float, limit_s: float = WATCH_LIMIT_S) -> None:
+    The poller reads the feed as `polled`, those who are behind as `feed`.
+    """
+
+    def __init__(self, feed: Feed, *, polled: Feed, poll_every_s: float, heartbeat_s: float, limit_s: float = WATCH_LIMIT_S) -> None:
         self._feed = feed
+        self._polled = polled
         self._poll_every_s = poll_every_s
         self._heartbeat_s = heartbeat_s
         self._limit_s = limit_s
@@ -106,9 +110,9 @@ class WatchOrders:
         try:
             async with asyncio.timeout(READ_LIMIT_S):
                 if self._latest.reached is None:
-                    self._latest.begin(await self._feed.end())
+                    self._latest.begin(await self._polled.end())
                     return False
-                part = await self._feed.read(EVERYTHING, self._latest.reached)
+                part = await self._polled.read(EVERYTHING, self._latest.reached)
         except Exception as error:  # noqa: BLE001  the poller goes on, those who wait are told
             log.warning("the feed could not be read for those who watch", error=repr(error), watching=self._watching)
             self._latest.fail(Unavailable("the feed can't be read: resume") if isinstance(error, TimeoutError) else error)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from services.orders.entrypoints.grpc.servicers.order_changes import OrderChangesServicer, OrderUseCases
-from services.orders.entrypoints.grpc.servicers.order_reads import OrderReadsServicer
+from services.orders.entrypoints.grpc.servicers.order_reads import OrderReading, OrderReadsServicer
 
 
 class OrderServicer(OrderChangesServicer, OrderReadsServicer):
     """Serves OrderService."""
 
-    def __init__(self, orders: OrderUseCases) -> None:
+    def __init__(self, orders: OrderUseCases, reading: OrderReading) -> None:
         OrderChangesServicer.__init__(self, orders)
+        OrderReadsServicer.__init__(self, reading)
