@@ -50,13 +50,14 @@ class OrderingContainer(containers.DeclarativeContainer):
     engine: providers.Dependency[Any] = providers.Dependency()
     work_engine: providers.Dependency[Any] = providers.Dependency()
     announcements: providers.Dependency[Any] = providers.Dependency()
+    faults: providers.Dependency[Any] = providers.Dependency()
 
     terms = providers.Singleton(_terms, settings)
     customers = providers.Singleton(CustomersPeer, settings.provided.customers_address, token)
     arbiter = providers.Singleton(NoPayments)
 
     # For callers.
-    transactions = providers.Singleton(PostgresOrderTransactions, providers.Singleton(Transactions, engine), announcements)
+    transactions = providers.Singleton(PostgresOrderTransactions, providers.Singleton(Transactions, engine), announcements, faults)
     change = providers.Singleton(ChangeOrder, transactions, arbiter, terms, clock, observer)
     use_cases = providers.Singleton(
         OrderUseCases,
@@ -73,7 +74,9 @@ class OrderingContainer(containers.DeclarativeContainer):
     )
 
     # For payments, the sweeper and jobs: with connections that callers can't use up.
-    work_transactions = providers.Singleton(PostgresOrderTransactions, providers.Singleton(Transactions, work_engine), announcements)
+    work_transactions = providers.Singleton(
+        PostgresOrderTransactions, providers.Singleton(Transactions, work_engine), announcements, faults
+    )
     payment_steps = providers.Singleton(
         PaymentSteps,
         providers.Singleton(ChangeOrder, work_transactions, arbiter, terms, clock, observer),

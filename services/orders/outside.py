@@ -20,12 +20,15 @@ from services.orders.adapters.postgres.announcements import (
     PurchasesToRegister,
 )
 from services.orders.adapters.postgres.earned_points import COLLECT_POINTS_JOB, PostgresPointsOfOrders
+from services.orders.adapters.postgres.waiting_orders import PostgresWaitingOrders
 from services.orders.application.notifications.notify import Notify
 from services.orders.application.notifications.ports import Notifier
+from services.orders.application.ordering.sweep_orders import SweepOrders
 from services.orders.application.points.earn_points import EarnPoints
 from services.orders.domain.notifications.notification import Channel
 from services.orders.entrypoints.jobs.notifications import NotificationJobs
 from services.orders.entrypoints.jobs.points import PointsJobs
+from services.orders.entrypoints.jobs.sweeper import Sweeper, SweepRules
 from services.orders.settings import OrdersSettings
 from shared.clock import Clock
 from shared.jobs.queue import JobQueue
@@ -88,6 +91,26 @@ class OutsideContainer(containers.DeclarativeContainer):
     accrual = providers.Singleton(AccrualPeer, settings.provided.accrual_address, token)
     points_of_orders = providers.Singleton(PostgresPointsOfOrders, work_engine, jobs, announcements)
     points_jobs = providers.Singleton(PointsJobs, providers.Singleton(EarnPoints, points_of_orders, accrual, faults))
+
+
+def _sweep_rules(settings: OrdersSettings) -> SweepRules:
+    return SweepRules(settings.sweep_every_s, settings.lots_sweep_every_s, settings.sweep_batch)
+
+
+class SweepingContainer(containers.DeclarativeContainer):
+    settings = providers.Dependency(instance_of=OrdersSettings)
+    clock: providers.Dependency[Any] = providers.Dependency()
+    observer: providers.Dependency[Any] = providers.Dependency()
+    work_engine: providers.Dependency[Any] = providers.Dependency()
+    steps: providers.Dependency[Any] = providers.Dependency()
+    expire_reservations: providers.Dependency[Any] = providers.Dependency()
+    expire_lots: providers.Dependency[Any] = providers.Dependency()
+
+    waiting = providers.Singleton(PostgresWaitingOrders, work_engine)
+    orders = providers.Singleton(SweepOrders, waiting, steps, observer, batch=settings.provided.sweep_batch)
+    sweeper = providers.Singleton(
+        Sweeper, orders, expire_reservations, expire_lots, observer, clock, providers.Singleton(_sweep_rules, settings)
+    )
 
 
 def register_steps(outside: OutsideContainer, jobs: JobQueue) -> None:

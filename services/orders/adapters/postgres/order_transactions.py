@@ -21,13 +21,19 @@ from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.creation import PeriodLimit
 from services.orders.domain.ordering.model import Order, OrderEvent, State
 from services.orders.domain.prescriptions.prescription import Prescription
+from shared.faults import Faults
 from shared.requests import RequestKey
+
+# Where a test may end the process: with everything done and nothing committed, and with everything committed and nobody told.
+COMMITTING = "order-committing"
+COMMITTED = "order-committed"
 
 
 class PostgresOrderTransaction:
     """Implements the port OrderTransaction."""
 
-    def __init__(self, transaction: Transaction, announcements: Sequence[Announcement]) -> None:
+    def __init__(self, transaction: Transaction, announcements: Sequence[Announcement], faults: Faults) -> None:
+        self._faults = faults
         self._transaction = transaction
         self._connection = transaction.connection
         self._orders = OrderWrites(transaction.connection, announcements)
@@ -74,13 +80,16 @@ class PostgresOrderTransaction:
         await self._transaction.remember(key, Order, replace(answer, pickup_code=""))
 
     async def commit(self) -> None:
+        self._faults.reach(COMMITTING)
         await self._connection.commit()
+        self._faults.reach(COMMITTED)
 
 
 class PostgresOrderTransactions:
-    def __init__(self, transactions: Transactions, announcements: Sequence[Announcement] = ()) -> None:
+    def __init__(self, transactions: Transactions, announcements: Sequence[Announcement] = (), faults: Faults | None = None) -> None:
         self._transactions = transactions
         self._announcements = announcements
+        self._faults = faults or Faults()
 
     async def answer_of(self, key: RequestKey) -> Order | None:
         async with self._transactions.begin() as transaction:
@@ -89,4 +98,4 @@ class PostgresOrderTransactions:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresOrderTransaction]:
         async with self._transactions.begin() as transaction:
-            yield PostgresOrderTransaction(transaction, self._announcements)
+            yield PostgresOrderTransaction(transaction, self._announcements, self._faults)
