@@ -33,6 +33,9 @@ from services.orders.domain.ordering.model import Order
 FIRST_LOOKS = 1_000
 LOOKS = 10_000
 FEW = 1_000
+# A message of so many lines has about a megabyte; gRPC's own limit for what a client receives is four.
+LINES = 5_000
+ORDERS_AT_ONCE = 50
 # A word is rare if no larger part of the orders has it.
 RARE = 0.05
 
@@ -73,16 +76,26 @@ class PostgresOrderPages:
     async def _page(self, hunt: _Hunt) -> OrderPage:
         async with self._engine.connect() as connection:
             places, following = await _places(connection, hunt)
-            return OrderPage(await _orders(connection, [order_id for _, order_id in places]), following)
+            orders = await _orders(connection, [order_id for _, order_id in places])
+            return OrderPage(orders, following if len(orders) == len(places) else places[len(orders) - 1])
 
 
 async def _orders(connection: AsyncConnection, order_ids: Sequence[UUID]) -> Sequence[Order]:
-    """Returns the orders, in the order of the ids."""
+    """Returns the orders, in the order of the ids; not the last ones if all together have too many lines for one message."""
     if not order_ids:
         return ()
     rows = {row.order_id: row for row in await connection.execute(_BY_ID, {"order_ids": order_ids})}
-    lines = await read_lines(connection, order_ids, lots=False)
-    return [order_of(rows[order_id], lines[order_id]) for order_id in order_ids]
+    orders: list[Order] = []
+    room = LINES
+    for first in range(0, len(order_ids), ORDERS_AT_ONCE):
+        part = order_ids[first : first + ORDERS_AT_ONCE]
+        lines = await read_lines(connection, part, lots=False)
+        for order_id in part:
+            room -= len(lines[order_id])
+            if room < 0 and orders:
+                return orders
+            orders.append(order_of(rows[order_id], lines[order_id]))
+    return orders
 
 
 async def _places(connection: AsyncConnection, hunt: _Hunt) -> tuple[Sequence[Place], Place | None]:
