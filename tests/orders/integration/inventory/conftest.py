@@ -17,6 +17,9 @@ from services.orders.application.inventory.stock import Cause
 from services.orders.settings import OrdersSettings
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import disposing, make_engine
+from shared.testing.identities import Identities
+from shared.testing.servers import ServedService
+from tests.orders.integration.inventory.desk import Desk
 from tests.orders.stock_rows import LevelRow, add_location, add_lot, add_medicine, broken_rules, level_row, lot_units
 
 CAUSE = Cause(actor="customers/ann", reference="orders/1", reason="a test")
@@ -100,3 +103,10 @@ async def shop(engine: AsyncEngine) -> AsyncIterator[Shop]:
     shop = Shop(engine, location)
     yield shop
     assert await shop.broken_rules() == []
+
+
+@pytest_asyncio.fixture
+async def desk(shop: Shop, orders_server: ServedService, identities: Identities) -> Desk:
+    """Somebody who may do everything, at the shop of the test."""
+    admin = identities.customer(str(uuid4()), roles=("admin", "pharmacist", "staff"))
+    return Desk.at(orders_server.channel, admin, shop.location)

@@ -1,0 +1,46 @@
+"""Calls a lot back, in all locations, and finds out which orders have units of it."""
+
+from __future__ import annotations
+
+from services.orders.application.inventory.keep_lots import warn_of_shortfall
+from services.orders.application.inventory.ports import StockWrite, StockWrites
+from services.orders.application.inventory.stock import Cause
+from services.orders.domain.inventory.errors import LotNotFound
+from services.orders.domain.inventory.lots import recalled
+from services.orders.domain.inventory.model import Kind, Level, Lot, LotState, Recall
+from shared.requests import RequestKey
+
+ORDERS_MAX = 1000
+
+
+class RecallLot:
+    def __init__(self, writes: StockWrites) -> None:
+        self._writes = writes
+
+    async def recall(self, sku: str, lot_number: str, reason: str, key: RequestKey) -> Recall:
+        """Raises LotNotFound, RequestIdReused. What was recalled before is answered with the orders of today."""
+        async with self._writes.begin() as write:
+            answer = await write.answered(key, Recall)
+            if answer is not None:
+                return answer
+            lots = await write.lock_lots_numbered(sku, lot_number)
+            if not lots:
+                raise LotNotFound(sku=sku, lot=lot_number)
+            after, levels = await self._set_aside(write, lots, Cause(key.actor, "", reason))
+            orders, total = await write.affected_orders(after, ORDERS_MAX)
+            answer = Recall(tuple(after), tuple(orders), total)
+            await write.commit(key, Recall, answer)
+        for level in levels:
+            warn_of_shortfall(level)
+        return answer
+
+    async def _set_aside(self, write: StockWrite, lots: list[Lot], cause: Cause) -> tuple[list[Lot], list[Level]]:
+        after, levels = [], []
+        for lot in lots:
+            if lot.state is LotState.RECALLED:
+                after.append(lot)
+                continue
+            stored = await write.store(lot, recalled(lot), Kind.RECALL, cause)
+            after.append(stored.lot)
+            levels.append(stored.level)
+        return after, levels
