@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -13,6 +14,8 @@ from galen.orders.v1 import (
     catalog_service_pb2_grpc,
     order_service_pb2,
     order_service_pb2_grpc,
+    payment_service_pb2,
+    payment_service_pb2_grpc,
     prescription_service_pb2,
     prescription_service_pb2_grpc,
 )
@@ -21,30 +24,39 @@ from prometheus_client import CollectorRegistry
 
 from services.orders.adapters.metrics import OrdersMetrics
 from services.orders.adapters.postgres.medicines import PostgresCatalogueWrites, PostgresMedicines
+from services.orders.adapters.postgres.order_writes import Announcement
+from services.orders.adapters.postgres.payment_transactions import PaymentsToFollow
+from services.orders.adapters.postgres.payments import PostgresPayments
 from services.orders.adapters.postgres.prescriptions import PostgresPrescriptions, PostgresPrescriptionWrites
 from services.orders.adapters.postgres.tables import SCHEMA
 from services.orders.adapters.postgres.transactions import Transactions
 from services.orders.application.catalogue.import_medicine import ImportMedicine
 from services.orders.application.catalogue.keep_medicines import KeepMedicines
 from services.orders.application.catalogue.read_medicines import ReadMedicines
+from services.orders.application.payments.arbiter import LivePayments
+from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.prescriptions.read_prescriptions import ReadPrescriptions
 from services.orders.application.prescriptions.record_prescription import RecordPrescription
 from services.orders.application.prescriptions.revoke_prescription import RevokePrescription
 from services.orders.entrypoints.grpc.servicers.catalog import CatalogServicer
-from services.orders.entrypoints.grpc.servicers.inventory import InventoryServicer
 from services.orders.entrypoints.grpc.servicers.orders import OrderServicer
 from services.orders.entrypoints.grpc.servicers.prescriptions import PrescriptionServicer
+from services.orders.inventory import InventoryContainer
 from services.orders.ordering import OrderingContainer
 from services.orders.ordering import resources as ordering_resources
-from services.orders.outside import OutsideContainer, register_steps
+from services.orders.outside import OutsideContainer, SweepingContainer, register_steps
 from services.orders.outside import resources as outside_resources
+from services.orders.paying import PayingContainer
+from services.orders.paying import register_steps as register_payment_steps
+from services.orders.paying import resources as payment_resources
+from services.orders.reading import ReadingContainer
 from services.orders.settings import WORK_CONNECTIONS, OrdersSettings
 from shared.clock import SystemClock
 from shared.faults import Faults
 from shared.grpc.channel import token_file
 from shared.grpc.identity import make_verifier
 from shared.grpc.page_tokens import PageTokens
-from shared.grpc.runtime import ServiceParts
+from shared.grpc.runtime import Background, ServiceParts
 from shared.jobs.queue import JobQueue
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import check_engine, disposing, make_engine
@@ -54,7 +66,17 @@ from shared.postgres.errors import translate_postgres_error
 WORK_WAIT_S = 10.0
 
 
+def _driver_of(container: OrdersContainer) -> Callable[[], DrivePayment]:
+    driver: Callable[[], DrivePayment] = container.paying().driver
+    return driver
+
+
+def _all_announcements(announcements: Sequence[Announcement], jobs: JobQueue) -> list[Announcement]:
+    return [*announcements, PaymentsToFollow(jobs)]
+
+
 class OrdersContainer(containers.DeclarativeContainer):
+    itself = providers.Self()
     settings = providers.Dependency(instance_of=OrdersSettings)
     registry = providers.Singleton(CollectorRegistry)
     clock = providers.Singleton(SystemClock)
@@ -74,6 +96,8 @@ class OrdersContainer(containers.DeclarativeContainer):
     outside = providers.Container(
         OutsideContainer, settings=settings, clock=clock, jobs=jobs, faults=faults, token=token, work_engine=work_engine
     )
+
+    announcements = providers.Callable(_all_announcements, outside.announcements, jobs)
 
     # Catalogue and prescriptions.
     medicines = providers.Singleton(PostgresMedicines, engine)
@@ -95,9 +119,18 @@ class OrdersContainer(containers.DeclarativeContainer):
     )
 
     # Stock.
-    inventory_servicer = providers.Singleton(InventoryServicer)
+    inventory = providers.Container(
+        InventoryContainer,
+        engine=engine,
+        work_engine=work_engine,
+        transactions=transactions,
+        clock=clock,
+        observer=metrics,
+        page_tokens=page_tokens,
+    )
 
-    # Orders.
+    # Orders. They ask the arbiter of payments before they end unpaid, and payments change orders.
+    arbiter = providers.Singleton(LivePayments, providers.Singleton(PostgresPayments, work_engine), providers.Callable(_driver_of, itself))
     ordering = providers.Container(
         OrderingContainer,
         settings=settings,
@@ -106,22 +139,63 @@ class OrdersContainer(containers.DeclarativeContainer):
         token=token,
         engine=engine,
         work_engine=work_engine,
-        announcements=outside.announcements,
+        announcements=announcements,
+        faults=faults,
+        arbiter=arbiter,
     )
-    order_servicer = providers.Singleton(OrderServicer, ordering.use_cases)
+    paying = providers.Container(
+        PayingContainer,
+        settings=settings,
+        clock=clock,
+        jobs=jobs,
+        faults=faults,
+        token=token,
+        engine=engine,
+        work_engine=work_engine,
+        announcements=announcements,
+        accrual=outside.accrual,
+        steps=ordering.payment_steps,
+        page_tokens=page_tokens,
+    )
+    sweeping = providers.Container(
+        SweepingContainer,
+        settings=settings,
+        clock=clock,
+        observer=metrics,
+        work_engine=work_engine,
+        steps=ordering.payment_steps,
+        expire_reservations=inventory.expire_reservations,
+        expire_lots=inventory.expire_lots,
+    )
+    reading = providers.Container(
+        ReadingContainer, settings=settings, registry=registry, engine=engine, work_engine=work_engine, page_tokens=page_tokens
+    )
+    order_servicer = providers.Singleton(OrderServicer, ordering.use_cases, reading.reading)
 
 
 def job_queue(container: OrdersContainer) -> JobQueue:
     """Returns the queue with its steps named."""
     jobs: JobQueue = container.jobs()
     register_steps(container.outside(), jobs)
+    register_payment_steps(container.paying(), jobs)
     return jobs
+
+
+def background(container: OrdersContainer, jobs: JobQueue) -> list[Background]:
+    """Returns what runs beside the calls, in any number of replicas: for watchers where they are served, the rest where work is done."""
+    settings: OrdersSettings = container.settings()
+    work = (
+        [jobs.work, container.sweeping().sweeper().run, container.reading().feeding().run, container.paying().looking().run]
+        if settings.background_work
+        else []
+    )
+    return [container.reading().watch().run, *work]
 
 
 def resources(container: OrdersContainer) -> list[AbstractAsyncContextManager[Any]]:
     """Returns what must be opened before anything is used, in this order."""
     engines = [disposing(container.engine()), disposing(container.work_engine())]
-    parts = [*outside_resources(container.outside()), *ordering_resources(container.ordering())]
+    parts = [*outside_resources(container.outside()), *ordering_resources(container.ordering()), *payment_resources(container.paying())]
     return [*engines, container.jobs().opened(), *parts]
 
 
@@ -130,7 +204,8 @@ def service_parts(container: OrdersContainer) -> ServiceParts:
     settings: OrdersSettings = container.settings()
     engine, jobs = container.engine(), job_queue(container)
     catalog, prescriptions = container.catalog_servicer(), container.prescription_servicer()
-    inventory, orders = container.inventory_servicer(), container.order_servicer()
+    inventory, orders = container.inventory().servicer(), container.order_servicer()
+    payments = container.paying().servicer()
     return ServiceParts(
         name="orders",
         grpc_address=settings.grpc_address,
@@ -141,12 +216,14 @@ def service_parts(container: OrdersContainer) -> ServiceParts:
             catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
             prescription_service_pb2.DESCRIPTOR.services_by_name["PrescriptionService"],
             order_service_pb2.DESCRIPTOR.services_by_name["OrderService"],
+            payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"],
             inventory_service_pb2.DESCRIPTOR.services_by_name["InventoryService"],
         ],
         servicers=[
             lambda server: catalog_service_pb2_grpc.add_CatalogServiceServicer_to_server(catalog, server),
             lambda server: prescription_service_pb2_grpc.add_PrescriptionServiceServicer_to_server(prescriptions, server),
             lambda server: order_service_pb2_grpc.add_OrderServiceServicer_to_server(orders, server),
+            lambda server: payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(payments, server),
             lambda server: inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, server),
         ],
         reasons=[reasons.DESCRIPTOR.enum_types_by_name["ErrorReason"] for reasons in (orders_reasons, inventory_reasons)],
@@ -155,5 +232,5 @@ def service_parts(container: OrdersContainer) -> ServiceParts:
         check_database=lambda: check_engine(engine),
         registry=container.registry(),
         resources=resources(container),
-        background=[jobs.work] if settings.background_work else [],
+        background=background(container, jobs),
     )

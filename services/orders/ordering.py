@@ -17,7 +17,6 @@ from services.orders.application.ordering.change_order import ChangeOrder
 from services.orders.application.ordering.claim_orders import ClaimOrders
 from services.orders.application.ordering.create_order import CreateOrder
 from services.orders.application.ordering.hand_over import HandOver
-from services.orders.application.ordering.no_payments import NoPayments
 from services.orders.application.ordering.payment_steps import PaymentSteps
 from services.orders.application.ordering.read_order import ReadOrder
 from services.orders.application.ordering.update_order import UpdateOrder
@@ -51,10 +50,10 @@ class OrderingContainer(containers.DeclarativeContainer):
     work_engine: providers.Dependency[Any] = providers.Dependency()
     announcements: providers.Dependency[Any] = providers.Dependency()
     faults: providers.Dependency[Any] = providers.Dependency()
+    arbiter: providers.Dependency[Any] = providers.Dependency()
 
     terms = providers.Singleton(_terms, settings)
     customers = providers.Singleton(CustomersPeer, settings.provided.customers_address, token)
-    arbiter = providers.Singleton(NoPayments)
 
     # For callers.
     transactions = providers.Singleton(PostgresOrderTransactions, providers.Singleton(Transactions, engine), announcements, faults)

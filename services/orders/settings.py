@@ -65,7 +65,26 @@ class NotificationSettings(ServiceSettings):
         return self
 
 
-class OrdersSettings(NotificationSettings):
+def _with_scheme(value: str) -> str:
+    return (value if "://" in value else f"http://{value}").rstrip("/")
+
+
+class PaymentSettings(ServiceSettings):
+    """Where money and points are taken."""
+
+    balance_address: HostPort = Field(default="127.0.0.1:50051", description="the balance service: points that pay")
+    payment_provider_address: Annotated[str, AfterValidator(_with_scheme)] = Field(
+        default="http://127.0.0.1:8091", description="the card provider, with or without scheme"
+    )
+    payment_provider_key_file: Path | None = Field(default=None, description="the key that the provider knows us by")
+    payment_webhook_secrets_file: Path | None = Field(
+        default=None, description="the secrets that the provider signs its messages with, one in a line; several while one is replaced"
+    )
+    payment_provider_timeout_s: float = Field(default=20.0, gt=0, description="seconds that the provider has for an answer")
+    payment_look_every_s: float = Field(default=10.0, gt=0, description="seconds between looks at payments that wait for the provider")
+
+
+class OrdersSettings(NotificationSettings, PaymentSettings):
     grpc_address: HostPort = Field(default="127.0.0.1:50052", description="where gRPC is served")
     metrics_address: HostPort = Field(default="127.0.0.1:9102", description="where /metrics, /livez and /readyz are served")
     database_connections_max: int = Field(

@@ -33,6 +33,10 @@ class PaymentSteps:
         """
         return await self._change.settle(order_id)
 
+    async def out_of_stock(self, order_id: UUID) -> Order:
+        """Ends an order whose money is taken and whose units are lost. Raises OrderNotFound, OrderStateRefused."""
+        return await self._change.step(order_id, commands.out_of_stock(), is_done=lambda order: order.state is State.CANCELLED)
+
     async def expire(self, order_id: UUID) -> bool:
         """Ends an order that was not paid or reviewed in time, if the payment provider agrees; tells whether it has expired now.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from services.orders.application.ordering.ports import Verdict
@@ -17,7 +19,8 @@ log = structlog.get_logger()
 class LivePayments:
     """A `PaymentArbiter` that knows payments."""
 
-    def __init__(self, records: PaymentRecords, driver: DrivePayment) -> None:
+    def __init__(self, records: PaymentRecords, driver: Callable[[], DrivePayment]) -> None:
+        """The driver is handed out when it is needed: it changes orders, which ask the arbiter."""
         self._records = records
         self._driver = driver
 
@@ -27,7 +30,7 @@ class LivePayments:
             return Verdict.CANCELLED
         payment = await self._records.record(payment.id, Draft(lambda now: changes.given_up(now, Wish.GIVE_UP)))
         try:
-            payment = await self._driver.drive(payment.id)
+            payment = await self._driver().drive(payment.id)
         except (OutcomeUnknown, ProviderRejected, PointsRefused) as error:
             log.warning("a payment could not be cancelled yet", payment=payment.name, error=str(error))
             return Verdict.UNKNOWN

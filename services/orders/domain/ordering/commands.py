@@ -13,6 +13,8 @@ from services.orders.domain.ordering.model import Action, DeliveryAddress, Fulfi
 from services.orders.domain.ordering.transitions import CUSTOMER, THE_WORKER, Caller, Step
 from shared.errors import FieldViolation, InvalidRequest
 
+OUT_OF_STOCK = "OUT_OF_STOCK"
+
 
 def authorize() -> Command:
     """The money is set aside."""
@@ -22,6 +24,11 @@ def authorize() -> Command:
 def settle() -> Command:
     """The money is taken."""
     return Command(Step.SETTLE, THE_WORKER, change=lambda _: Change({"payment_state": PaymentState.PAID}))
+
+
+def out_of_stock() -> Command:
+    """The money is taken, but units that were held are lost or have expired: the order ends, and the money goes back."""
+    return Command(Step.OUT_OF_STOCK, THE_WORKER, reason=OUT_OF_STOCK, change=lambda _: Change({"cancel_reason": OUT_OF_STOCK}))
 
 
 def expire() -> Command:

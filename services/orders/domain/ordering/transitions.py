@@ -21,6 +21,7 @@ class Step(StrEnum):
 
     AUTHORIZE = "authorize"
     SETTLE = "settle"
+    OUT_OF_STOCK = "out-of-stock"
     EXPIRE = "expire"
     AUTO_COMPLETE = "auto-complete"
 
@@ -114,6 +115,9 @@ TABLE: tuple[Transition, ...] = (
     _T(Step.AUTHORIZE, _S.PENDING_PAYMENT, _S.UNDER_REVIEW, _WORKER, "authorized", applies=needs_review),
     _T(Step.SETTLE, _S.PENDING_PAYMENT, _S.PAID, _WORKER, "paid", _E.COMMIT, applies=needs_no_review),
     _T(Step.SETTLE, _S.UNDER_REVIEW, _S.PAID, _WORKER, "paid", _E.COMMIT, applies=is_approved),
+    # The money is taken and the units are lost: it is given back.
+    _T(Step.OUT_OF_STOCK, _S.PENDING_PAYMENT, _S.CANCELLED, _WORKER, "cancelled", _E.RELEASE),
+    _T(Step.OUT_OF_STOCK, _S.UNDER_REVIEW, _S.CANCELLED, _WORKER, "cancelled", _E.RELEASE),
     # By time.
     _T(Step.EXPIRE, _S.PENDING_PAYMENT, _S.EXPIRED, _WORKER, "expired", _E.EXPIRE, asks_provider=True),
     _T(Step.EXPIRE, _S.UNDER_REVIEW, _S.EXPIRED, _WORKER, "expired", _E.EXPIRE, asks_provider=True),
