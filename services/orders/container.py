@@ -76,7 +76,7 @@ def _all_announcements(announcements: Sequence[Announcement], jobs: JobQueue) ->
 
 
 class OrdersContainer(containers.DeclarativeContainer):
-    itself = providers.Self()
+    itself: providers.Self[Any] = providers.Self()
     settings = providers.Dependency(instance_of=OrdersSettings)
     registry = providers.Singleton(CollectorRegistry)
     clock = providers.Singleton(SystemClock)
@@ -184,11 +184,8 @@ def job_queue(container: OrdersContainer) -> JobQueue:
 def background(container: OrdersContainer, jobs: JobQueue) -> list[Background]:
     """Returns what runs beside the calls, in any number of replicas: for watchers where they are served, the rest where work is done."""
     settings: OrdersSettings = container.settings()
-    work = (
-        [jobs.work, container.sweeping().sweeper().run, container.reading().feeding().run, container.paying().looking().run]
-        if settings.background_work
-        else []
-    )
+    loops = (container.sweeping().sweeper(), container.reading().feeding(), container.paying().looking())
+    work = [jobs.work, *(loop.run for loop in loops)] if settings.background_work else []
     return [container.reading().watch().run, *work]
 
 
