@@ -14,14 +14,16 @@ from galen.orders.v1 import prescription_service_pb2 as messages
 from galen.orders.v1.medicine_pb2 import SCHEDULE_II, SCHEDULE_III
 from galen.orders.v1.prescription_service_pb2_grpc import PrescriptionServiceStub
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.orders.adapters.postgres.prescriptions import count_use, lock_many
+from services.orders.domain.prescriptions.prescription import parse_name
 from services.orders.domain.prescriptions.rules import months_after
 from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities
 from shared.testing.servers import ServedService
 from tests.orders.catalogue_client import Catalogue, Prescriptions, days_ago, fields_of, medicine, paper
-from tests.orders.world import new_customer
+from tests.orders.world import add_order_row, new_customer
 
 CALLERS = 8
 NOTHING = "3f1e6a52-9b0c-4d7e-8a41-2c5d6e7f8091"
@@ -173,13 +175,28 @@ async def test_a_revoked_prescription_stays_and_tells_who_revoked_it_and_why(
     assert tuple(kept) == (f"customers/{customer_id}", "customers/pharmacist", "forged")
 
 
-async def test_many_revocations_at_once_are_one(own: Prescriptions, pharmacist: Prescriptions, customer_id: str, sku: str) -> None:
-    """Fails when the row is not locked: then more than one of them counts."""
+async def test_a_revocation_keeps_the_uses_that_are_counted_meanwhile(
+    own: Prescriptions, pharmacist: Prescriptions, customer_id: str, sku: str, engine: AsyncEngine
+) -> None:
+    """Fails when the row is not locked: the revocation would store the uses that it read before it had to wait."""
     created = await own.create(customer_id, paper(sku))
+    _, prescription_id = parse_name(created.name)
 
-    answers = await asyncio.gather(*(pharmacist.revoke(created.name, reason=f"reason {number}") for number in range(CALLERS)))
+    async with engine.begin() as connection:
+        await lock_many(connection, customer_id, [prescription_id])
+        await count_use(connection, [prescription_id], await add_order_row(connection, customer_id))
+        revoking = asyncio.create_task(pharmacist.revoke(created.name))
+        await someone_waits(connection)
 
-    assert {answer.etag for answer in answers} == {'"2"'}
+    assert ((await revoking).uses, (await own.get(created.name)).uses, (await own.get(created.name)).revoked) == (1, 1, True)
+
+
+async def someone_waits(connection: AsyncConnection) -> None:
+    """Waits until another session waits for a lock of this one."""
+    blocked = text("select count(*) from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))")
+    async with asyncio.timeout(5):
+        while not (await connection.execute(blocked)).scalar_one():  # noqa: ASYNC110  nobody tells us when
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("prescription", ["nothing", NOTHING, NOTHING.upper(), NOTHING.replace("-", "")])

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.orders.adapters.postgres.prescriptions import add, count_use, give_back, lock_many
@@ -89,6 +90,24 @@ async def test_a_use_is_given_back_once(engine: AsyncEngine) -> None:
     await take_back(engine, order_id)
 
     assert [(await read(engine, one)).uses for one in (kept, given)] == [1, 1]
+
+
+async def test_orders_with_the_same_prescriptions_give_them_back_at_once_without_a_deadlock(engine: AsyncEngine) -> None:
+    customer_id = new_customer()
+    all_of_them = [await stored(engine, a_prescription(customer_id=customer_id, refills=99)) for _ in range(60)]
+    ids = [prescription.id for prescription in all_of_them]
+    orders = [await use(engine, customer_id, ids) for turn in range(ORDERS)]
+    start = asyncio.Barrier(ORDERS)
+
+    async def end(order_id: UUID) -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("select 1"))
+            await start.wait()
+            await give_back(connection, order_id)
+
+    await asyncio.gather(*map(end, orders))
+
+    assert [(await read(engine, one)).uses for one in all_of_them] == [0] * len(ids)
 
 
 async def test_an_order_without_prescriptions_uses_none_and_gives_none_back(engine: AsyncEngine) -> None:
