@@ -69,8 +69,8 @@ class Desk:
         fields = {"parent": self.parent, "lot_number": uuid4().hex[:8], **fields}
         return await self.call("ReceiveLot", sku=sku, quantity=quantity, expire_date=day(expires_on), **fields)
 
-    async def hold(self, lines: dict[str, int], **fields: Any) -> Any:
-        asked = [messages.NewReservationLine(sku=sku, quantity=quantity) for sku, quantity in lines.items()]
+    async def hold(self, units: dict[str, int], **fields: Any) -> Any:
+        asked = [messages.NewReservationLine(sku=sku, quantity=quantity) for sku, quantity in units.items()]
         fields = {"location": self.parent, "expire_time": soon(), "lines": asked, **fields}
         return (await self.call("CreateReservation", **fields)).reservation
 
