@@ -46,6 +46,10 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+def days_from_now(days: int) -> date:
+    return today() + timedelta(days=days)
+
+
 async def add_order_row(connection: AsyncConnection, customer_id: str) -> UUID:
     """Inserts the bare row of an order, for what refers to orders; returns its id."""
     order_id = uuid4()

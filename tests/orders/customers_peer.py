@@ -1,0 +1,80 @@
+"""The customers service as orders sees it: a real server that speaks the contract, with people made up on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+from galen.customers.v1 import address_pb2, customer_pb2, customer_service_pb2_grpc, error_reason_pb2
+from galen.customers.v1 import customer_service_pb2 as messages
+
+from services.customers.domain.errors import AddressNotFound, CustomerNotFound
+from shared.errors import GalenError, Unavailable
+from shared.grpc.errors import ErrorCatalogue, to_grpc_status
+
+ERRORS = ErrorCatalogue([error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]])
+NOBODY = "00000000-0000-4000-8000-000000000000"
+NOWHERE = NOBODY
+
+
+@dataclass
+class People(customer_service_pb2_grpc.CustomerServiceServicer):
+    """Everybody but NOBODY is a customer, and has every address but NOWHERE. `asked` are the names of all calls."""
+
+    away: bool = False
+    slow_s: float = 0.0
+    phone: str = "+353871234567"
+    display_name: str = "Ann Example"
+    asked: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    at_once: int = 0
+    at_once_max: int = 0
+    port: int = 0
+
+    async def GetCustomer(self, request: messages.GetCustomerRequest, context: grpc.aio.ServicerContext) -> messages.GetCustomerResponse:
+        await self._met(request.name, context)
+        if NOBODY in request.name:
+            await refuse(context, CustomerNotFound())
+        customer = customer_pb2.Customer(
+            name=request.name, login="ann", display_name=self.display_name, phone=self.phone, email="ann@example.com"
+        )
+        return messages.GetCustomerResponse(customer=customer)
+
+    async def GetAddress(self, request: messages.GetAddressRequest, context: grpc.aio.ServicerContext) -> messages.GetAddressResponse:
+        await self._met(request.name, context)
+        if request.name.endswith(NOWHERE):
+            await refuse(context, AddressNotFound())
+        address = address_pb2.Address(
+            name=request.name, recipient="Ann", phone="+35311111", lines=["1 Main St"], city="Dublin", postal_code="D1", country_code="IE"
+        )
+        return messages.GetAddressResponse(address=address)
+
+    async def _met(self, name: str, context: grpc.aio.ServicerContext) -> None:
+        self.asked.append(name)
+        self.tokens.append(str(dict(context.invocation_metadata() or ()).get("authorization")))
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        await asyncio.sleep(self.slow_s)
+        self.at_once -= 1
+        if self.away:
+            await refuse(context, Unavailable())
+
+
+async def refuse(context: grpc.aio.ServicerContext, error: GalenError) -> None:
+    await context.abort_with_status(to_grpc_status(ERRORS.status(error)))
+
+
+@asynccontextmanager
+async def people_served() -> AsyncIterator[People]:
+    """Serves on a free port of this machine until the block ends."""
+    server, people = grpc.aio.server(), People()
+    customer_service_pb2_grpc.add_CustomerServiceServicer_to_server(people, server)
+    people.port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield people
+    finally:
+        await server.stop(0)

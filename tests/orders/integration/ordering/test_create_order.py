@@ -1,0 +1,253 @@
+"""Orders are made of what the catalogue and the customer's profile say, with their stock held, all of it or none."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+from galen.orders.v1.order_pb2 import (
+    FULFILMENT_DELIVERY,
+    FULFILMENT_PICKUP,
+    ORDER_ACTION_CANCEL,
+    ORDER_ACTION_UPDATE,
+    ORDER_EVENT_KIND_CREATED,
+    ORDER_PAYMENT_STATE_UNPAID,
+    ORDER_STATE_PENDING_PAYMENT,
+)
+
+from shared.luhn import is_luhn_valid
+from shared.testing.errors import refusal_of
+from tests.orders.counter import Counter, order_id
+from tests.orders.customers_peer import NOBODY, NOWHERE
+from tests.orders.orders_client import line
+from tests.orders.stock_rows import LevelRow
+
+
+async def test_a_new_order_is_priced_by_the_catalogue_and_holds_its_stock(counter: Counter) -> None:
+    ibuprofen = await counter.medicine(10, display_name="Ibuprofen", price_minor=499)
+    cream = await counter.medicine(5, display_name="Cream", form="cream", strength="1 %", price_minor=1250, cold_chain=True)
+    customer = counter.person()
+
+    order = await counter.ordered(customer, line(ibuprofen, 3), line(cream, 1), note="ring twice")
+
+    assert order.name.startswith(f"{customer.name}/orders/")
+    assert len(order.order_number) == 16
+    assert is_luhn_valid(order.order_number)
+    assert order.state == ORDER_STATE_PENDING_PAYMENT
+    assert [(one.sku, one.display_name, one.quantity, one.total.amount_minor) for one in order.lines] == [
+        (ibuprofen, "Ibuprofen", 3, 1497),
+        (cream, "Cream", 1, 1250),
+    ]
+    assert (order.totals.payable.amount_minor, order.totals.payable.currency_code) == (2747, "EUR")
+    assert (order.fulfilment, order.location, order.note) == (FULFILMENT_PICKUP, counter.location, "ring twice")
+    assert (order.lines[1].form, order.lines[1].strength, order.lines[1].cold_chain) == ("cream", "1 %", True)
+    assert (order.contact.display_name, order.contact.phone, order.contact.email) == ("Ann Example", "+353871234567", "ann@example.com")
+    assert order.due_time.ToDatetime() - order.create_time.ToDatetime() == timedelta(minutes=15)
+    assert (order.payment.state, order.pickup_code, order.assignee) == (ORDER_PAYMENT_STATE_UNPAID, "", "")
+    assert list(order.allowed_actions) == [ORDER_ACTION_CANCEL, ORDER_ACTION_UPDATE]
+    assert [await counter.level(sku) for sku in (ibuprofen, cream)] == [LevelRow(10, 3), LevelRow(5, 1)]
+    assert await customer.get(order.name) == order
+
+
+async def test_its_first_event_says_who_made_it(counter: Counter) -> None:
+    customer, staff = counter.person(), counter.person("staff")
+    own = await counter.ordered(customer)
+    at_the_counter = await counter.ordered(staff, parent=customer.name)
+
+    for order, actor, role in ((own, customer.name, "customer"), (at_the_counter, staff.name, "staff")):
+        (event,) = await customer.events(order.name)
+        assert (event.kind, event.actor, event.role) == (ORDER_EVENT_KIND_CREATED, actor, role)
+        assert (event.name, event.order_number, event.from_state) == (f"{order.name}/events/1", order.order_number, 0)
+        outbox = await counter.rows("select number from order_outbox where order_id = %s", order_id(order))
+        assert [row.number for row in outbox] == [1]
+
+
+async def test_the_address_is_copied_from_the_customers_service_which_is_asked_for_both_at_once(counter: Counter) -> None:
+    customer, address = counter.person(), str(uuid4())
+    counter.people.slow_s = 0.1
+
+    order = await counter.ordered(customer, address=f"{customer.name}/addresses/{address}")
+
+    assert order.fulfilment == FULFILMENT_DELIVERY
+    assert order.delivery_address.address == f"{customer.name}/addresses/{address}"
+    assert (order.delivery_address.recipient, list(order.delivery_address.lines), order.delivery_address.country_code) == (
+        "Ann",
+        ["1 Main St"],
+        "IE",
+    )
+    assert sorted(counter.people.asked) == sorted([customer.name, f"{customer.name}/addresses/{address}"])
+    assert counter.people.at_once_max == 2
+    assert all(token.startswith("Bearer ") for token in counter.people.tokens)
+
+
+async def test_the_main_pharmacy_sells_what_names_no_location(counter: Counter) -> None:
+    order = await refusal_of(counter.person().create(line(await counter.medicine())))
+    assert order.reason == "INSUFFICIENT_STOCK"  # it is on the shelf elsewhere
+
+
+async def test_a_judged_order_changes_nothing_and_has_no_name(counter: Counter) -> None:
+    customer, sku = counter.person(), await counter.medicine(5)
+    prescribed = await counter.medicine(5, rx_required=True)
+    prescription = await counter.prescription(customer, prescribed)
+    request_id = str(uuid4())
+    lines = (line(sku, 2), line(prescribed, 1, prescription))
+
+    judged = await counter.ordered(customer, *lines, validate_only=True, request_id=request_id)
+
+    assert (judged.name, judged.order_number, judged.etag, list(judged.allowed_actions)) == ("", "", "", [])
+    assert judged.totals.payable.amount_minor == 3 * 499
+    assert await counter.level(sku) == LevelRow(5, 0)
+    assert await counter.uses(prescription) == 0
+    assert await counter.rows("select 1 from customer_order where customer_id = %s", customer.id) == []
+    assert (await refusal_of(counter.ordered(customer, line(sku, 6), validate_only=True))).reason == "INSUFFICIENT_STOCK"
+    # Nothing was remembered, so the same id is still good for the order itself.
+    assert (await counter.ordered(customer, *lines, request_id=request_id)).name
+
+
+async def test_200_lines_are_an_order(counter: Counter) -> None:
+    prefix = uuid4().hex[:10]
+    values = {"prefix": prefix, "location": counter.location_id}
+    async with counter.engine.begin() as connection:
+        await connection.exec_driver_sql(MANY_MEDICINES, values)
+    skus = [f"{prefix}-{number}" for number in range(1, 201)]
+    customer = counter.person()
+
+    order = await counter.ordered(customer, *(line(sku, 2) for sku in reversed(skus)))
+
+    assert [one.sku for one in order.lines] == skus[::-1]
+    assert order.totals.payable.amount_minor == 2 * sum(range(1, 201))
+    await counter.steps.settle(order_id(order))
+    assert all(len(one.lots) == 1 for one in (await customer.get(order.name)).lines)
+
+
+MANY_MEDICINES = """
+with new as (
+    insert into medicine (sku, display_name, form, strength, currency, price_minor, rx_required, cold_chain, withdrawn, schedule,
+                          max_per_order, max_per_period, period_days, min_remaining_shelf_days)
+    select %(prefix)s || '-' || n, 'Medicine ' || n, 'tablet', '1 mg', 'EUR', n, false, false, false, 0, 0, 0, 0, 0
+    from generate_series(1, 200) as n returning sku
+), lot as (
+    insert into stock_lot (lot_id, location_id, sku, lot_number, state, origin, expires_on, on_hand)
+    select gen_random_uuid(), %(location)s, sku, 'L', 'SELLABLE', 'SUPPLY', current_date + 100, 10 from new returning *
+), level as (
+    insert into stock_level (location_id, sku, on_hand) select location_id, sku, on_hand from lot
+)
+insert into stock_movement (location_id, sku, kind, lot_id, on_hand_delta, reserved_delta, on_hand_after, reserved_after, lot_delta, reason,
+                            actor, reference)
+select location_id, sku, 'RECEIVE', lot_id, 10, 0, 10, 0, 10, '', 'tests', '' from lot
+"""
+
+
+async def test_a_customer_orders_no_more_in_a_period_than_may_be_sold(counter: Counter) -> None:
+    sku = await counter.medicine(100, max_per_period=5, period_days=30)
+    customer = counter.person()
+    first = await counter.ordered(customer, line(sku, 3))
+
+    refused = await refusal_of(counter.ordered(customer, line(sku, 3)))
+    assert refused.reason == "QUANTITY_LIMIT"
+    assert refused.metadata == {"sku": sku, "limit": "5", "requested": "3", "already": "3"}
+    await counter.ordered(counter.person(), line(sku, 3))
+
+    await customer.act("CancelOrder", first)
+    second = await counter.ordered(customer, line(sku, 5))
+    await counter.rows("update customer_order set created_at = created_at - interval '30 days' where order_id = %s", order_id(second))
+    await counter.ordered(customer, line(sku, 5))
+
+
+async def test_orders_of_one_customer_at_once_do_not_pass_a_limit_together(counter: Counter) -> None:
+    sku = await counter.medicine(100, max_per_period=5, period_days=30)
+    customer = counter.person()
+
+    outcomes = await asyncio.gather(*(counter.ordered(customer, line(sku, 2)) for _ in range(6)), return_exceptions=True)
+
+    assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 2
+
+
+async def test_an_order_counts_once_on_each_of_its_prescriptions_and_is_given_back_when_it_ends(counter: Counter) -> None:
+    customer = counter.person()
+    first, second = await counter.medicine(rx_required=True), await counter.medicine(rx_required=True)
+    prescription = await counter.prescription(customer, first, second, refills=1)
+
+    order = await counter.ordered(customer, line(first, 1, prescription), line(second, 1, prescription))
+    assert order.has_rx
+    assert [one.prescription for one in order.lines] == [prescription, prescription]
+    assert await counter.uses(prescription) == 1
+
+    await counter.ordered(customer, line(first, 1, prescription))
+    assert (await refusal_of(counter.ordered(customer, line(first, 1, prescription)))).reason == "PRESCRIPTION_USED_UP"
+    await customer.act("CancelOrder", order)
+    assert await counter.uses(prescription) == 1
+    await counter.ordered(customer, line(first, 1, prescription))
+
+
+async def test_the_last_use_of_a_prescription_goes_to_one_of_many_orders(counter: Counter) -> None:
+    customer, sku = counter.person(), await counter.medicine(rx_required=True)
+    prescription = await counter.prescription(customer, sku)
+
+    outcomes = await asyncio.gather(*(counter.ordered(customer, line(sku, 1, prescription)) for _ in range(5)), return_exceptions=True)
+
+    assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
+    assert await counter.uses(prescription) == 1
+
+
+async def test_an_unknown_customer_or_address_is_told_apart_from_a_peer_that_is_away(counter: Counter) -> None:
+    sku, staff, customer = await counter.medicine(), counter.person("staff"), counter.person()
+
+    assert (await refusal_of(counter.ordered(staff, line(sku), parent=f"customers/{NOBODY}"))).reason == "CUSTOMER_NOT_FOUND"
+    nowhere = f"{customer.name}/addresses/{NOWHERE}"
+    assert (await refusal_of(counter.ordered(customer, line(sku), address=nowhere))).reason == "ADDRESS_NOT_FOUND"
+    counter.people.away = True
+    assert (await refusal_of(counter.ordered(customer, line(sku)))).reason == "UNAVAILABLE"
+    assert await counter.level(sku) == LevelRow(100, 0)
+
+
+async def test_somebody_elses_address_is_not_even_asked_for(counter: Counter) -> None:
+    customer, other = counter.person(), counter.person()
+
+    refused = await refusal_of(counter.ordered(customer, address=f"{other.name}/addresses/{uuid4()}"))
+
+    assert refused.reason == "ADDRESS_NOT_FOUND"
+    assert counter.people.asked == []
+
+
+async def test_a_repeat_is_answered_without_asking_anybody(counter: Counter) -> None:
+    customer, sku, request_id = counter.person(), await counter.medicine(10), str(uuid4())
+    order = await counter.ordered(customer, line(sku, 4), request_id=request_id)
+    counter.people.away = True
+    counter.people.asked.clear()
+    await counter.rows("update medicine set withdrawn = true, price_minor = 1 where sku = %s", sku)
+
+    assert await counter.ordered(customer, line(sku, 4), request_id=request_id) == order
+    assert counter.people.asked == []
+    assert (await refusal_of(counter.ordered(customer, line(sku, 5), request_id=request_id))).reason == "REQUEST_ID_REUSED"
+    assert await counter.level(sku) == LevelRow(10, 4)
+
+
+async def test_the_same_request_at_once_makes_one_order(counter: Counter) -> None:
+    customer, sku, request_id = counter.person(), await counter.medicine(10, max_per_period=4, period_days=30), str(uuid4())
+
+    orders = await asyncio.gather(*(counter.ordered(customer, line(sku, 4), request_id=request_id) for _ in range(5)))
+
+    assert all(order == orders[0] for order in orders)
+    assert await counter.level(sku) == LevelRow(10, 4)
+    assert len(await counter.rows("select 1 from customer_order where customer_id = %s", customer.id)) == 1
+
+
+async def test_more_than_there_is_is_refused_line_by_line(counter: Counter) -> None:
+    little, none, enough = await counter.medicine(2), await counter.medicine(0), await counter.medicine(5)
+
+    refused = await refusal_of(counter.ordered(counter.person(), line(little, 3), line(none, 1), line(enough, 5)))
+
+    assert refused.reason == "INSUFFICIENT_STOCK"
+    assert refused.metadata == {little: "3/2", none: "1/0"}
+    assert await counter.level(enough) == LevelRow(5, 0)
+
+
+async def test_the_last_units_go_to_one_of_many_buyers(counter: Counter) -> None:
+    sku = await counter.medicine(3)
+
+    outcomes = await asyncio.gather(*(counter.ordered(counter.person(), line(sku, 2)) for _ in range(8)), return_exceptions=True)
+
+    assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
+    assert await counter.level(sku) == LevelRow(3, 2)
