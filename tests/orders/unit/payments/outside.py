@@ -1,0 +1,262 @@
+"""Payments without a database: records, a provider, a ledger and an order in memory, which fail as told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from services.orders.application.payments.ports import (
+    Draft,
+    Intent,
+    OutcomeUnknown,
+    PointsRefused,
+    ProviderEvent,
+    ProviderRefund,
+    RefundStanding,
+)
+from services.orders.domain.ordering.model import State
+from services.orders.domain.payments.changes import shown, with_standing
+from services.orders.domain.payments.facts import Fact, FactKind, fold
+from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund
+from services.orders.domain.payments.saga import OrderStanding
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ORDER = UUID(int=2)
+
+
+def a_payment(*, card_minor: int = 700, points_minor: int = 300, manual_capture: bool = False, card: str = "pm_card_visa") -> Payment:
+    method = Method.MIXED if card_minor and points_minor else (Method.CARD if card_minor else Method.POINTS)
+    return Payment(
+        id=UUID(int=1),
+        order_id=ORDER,
+        customer_id="ada",
+        order_number="1",
+        method=method,
+        currency="EUR",
+        card_minor=card_minor,
+        points_minor=points_minor,
+        manual_capture=manual_capture,
+        created_at=START,
+        updated_at=START,
+        card=card if card_minor else "",
+    )
+
+
+class Trouble:
+    """Says of each call to the outside whether it goes through, is lost on its way there, or its answer is lost on its way back."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self._faults = list(faults)
+
+    def way_there(self) -> str:
+        fault = self._faults.pop(0) if self._faults else "fine"
+        if fault == "lost":
+            raise OutcomeUnknown("lost on its way")
+        return fault
+
+    @staticmethod
+    def way_back(fault: str) -> None:
+        if fault == "answer lost":
+            raise OutcomeUnknown("the answer was lost")
+
+
+@dataclass
+class MemoryProvider:
+    """Takes money once under a key. `declines` says what becomes of cards."""
+
+    trouble: Trouble
+    declines: bool = False
+    asks_the_payer: bool = False
+    clock: datetime = START
+    status: str = ""
+    captured: int = 0
+    amount: int = 0
+    manual: bool = False
+    refunds: dict[str, int] = field(default_factory=dict)
+    done: dict[str, str] = field(default_factory=dict)
+
+    def intent(self, payment: Payment) -> Intent:
+        self.clock += timedelta(seconds=1)
+        kinds = {
+            "open": Fact(FactKind.OPENED, "pi", self.clock),
+            "declined": Fact(FactKind.DECLINED, "pi", self.clock, detail="insufficient_funds"),
+            "action": Fact(FactKind.ACTION_REQUIRED, "pi", self.clock, detail="https://bank/"),
+            "authorized": Fact(FactKind.AUTHORIZED, "pi", self.clock, self.amount, "EUR"),
+            "captured": Fact(FactKind.CAPTURED, "ch", self.clock, self.captured, "EUR"),
+            "cancelled": Fact(FactKind.CANCELLED, "pi", self.clock),
+        }
+        return Intent("pi", str(payment.id), (kinds[self.status],), client_secret="secret")
+
+    def pay(self) -> None:
+        """The payer confirms, or does what the bank asked for."""
+        if self.status in ("open", "action"):
+            self.status = "authorized" if self.manual else "captured"
+            self.captured = 0 if self.manual else self.amount
+
+    async def create_intent(self, payment: Payment) -> Intent:
+        def create() -> None:
+            self.amount, self.manual = payment.card_minor, payment.manual_capture
+            self.status = "action" if self.asks_the_payer else "open"
+            if payment.card and self.declines:
+                self.status = "declined"
+            elif payment.card and not self.asks_the_payer:
+                self.pay()
+
+        return await self._once(payment, "create", create)
+
+    async def capture(self, payment: Payment) -> Intent:
+        def capture() -> None:
+            if self.status == "authorized":
+                self.status, self.captured = "captured", self.amount
+
+        return await self._once(payment, "capture", capture)
+
+    async def cancel(self, payment: Payment) -> Intent:
+        def cancel() -> None:
+            if self.status != "captured":
+                self.status = "cancelled"
+
+        return await self._once(payment, "cancel", cancel)
+
+    async def get_intent(self, payment: Payment) -> Intent:
+        self.trouble.way_back(self.trouble.way_there())
+        return self.intent(payment)
+
+    async def find_intent(self, payment: Payment) -> Intent | None:
+        return self.intent(payment) if self.status else None
+
+    async def refund(self, refund: Refund, payment: Payment) -> ProviderRefund:
+        fault = self.trouble.way_there()
+        self.refunds.setdefault(refund.key, refund.card_minor)
+        self.trouble.way_back(fault)
+        return ProviderRefund(refund.key, RefundStanding.SUCCEEDED)
+
+    async def get_refund(self, refund: Refund) -> ProviderRefund:
+        return ProviderRefund(refund.provider_reference, RefundStanding.SUCCEEDED)
+
+    async def find_refund(self, refund: Refund, payment: Payment) -> ProviderRefund | None:
+        return None
+
+    async def refunded_minor(self, payment: Payment) -> int:
+        return sum(self.refunds.values())
+
+    async def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
+        nothing: list[tuple[bytes, ProviderEvent]] = []
+        for each in nothing:
+            yield each
+
+    async def _once(self, payment: Payment, step: str, do: Callable[[], None]) -> Intent:
+        fault = self.trouble.way_there()
+        if payment.key(step) not in self.done:
+            do()
+            self.done[payment.key(step)] = self.status
+        self.trouble.way_back(fault)
+        return self.intent(payment)
+
+
+@dataclass
+class MemoryLedger:
+    """Points of one customer."""
+
+    trouble: Trouble
+    available: int = 1000
+    held: int = 0
+    taken: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+
+    async def hold(self, payment: Payment) -> str:
+        fault = self.trouble.way_there()
+        if not self.done["hold"]:
+            if payment.points_minor > self.available:
+                raise PointsRefused("INSUFFICIENT_POINTS")
+            self.available, self.held = self.available - payment.points_minor, payment.points_minor
+        self.done["hold"] += 1
+        self.trouble.way_back(fault)
+        return "hold"
+
+    async def capture(self, payment: Payment) -> str:
+        fault = self.trouble.way_there()
+        if not self.done["capture"]:
+            self.held, self.taken = 0, self.held
+        self.done["capture"] += 1
+        self.trouble.way_back(fault)
+        return "operation"
+
+    async def release(self, payment: Payment) -> None:
+        fault = self.trouble.way_there()
+        self.available, self.held = self.available + self.held, 0
+        self.trouble.way_back(fault)
+
+    async def standing(self, payment: Payment) -> tuple[int, int]:
+        return self.held, self.taken
+
+    async def give_back(self, refund: Refund, payment: Payment) -> None:
+        self.trouble.way_back(self.trouble.way_there())
+
+    async def take_back(self, refund: Refund, credit_operation: str, points_minor: int) -> None:
+        self.trouble.way_back(self.trouble.way_there())
+
+
+@dataclass
+class MemoryOrder:
+    """The order that is paid."""
+
+    needs_review: bool = False
+    in_stock: bool = True
+    state: State = State.PENDING_PAYMENT
+    approved: bool = False
+    was_paid: bool = False
+
+    @property
+    def standing(self) -> OrderStanding:
+        return OrderStanding(self.state, self.approved or not self.needs_review, self.was_paid)
+
+    async def authorize(self, order_id: UUID) -> None:
+        if self.state is State.PENDING_PAYMENT:
+            self.state = State.UNDER_REVIEW
+
+    async def settle(self, order_id: UUID) -> bool:
+        if self.was_paid:
+            return True
+        if self.state not in (State.PENDING_PAYMENT, State.UNDER_REVIEW):
+            return False
+        if not self.in_stock:
+            self.state = State.CANCELLED
+            return False
+        self.state, self.was_paid = State.PAID, True
+        return True
+
+
+class MemoryRecords:
+    """The one payment, as it is stored."""
+
+    def __init__(self, payment: Payment, order: MemoryOrder) -> None:
+        self.payment = payment
+        self.order = order
+        self.facts: set[Fact] = set()
+        self.refunded: list[str] = []
+
+    async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
+        return self.payment, self.order.standing
+
+    async def record(self, payment_id: UUID, draft: Draft) -> Payment:
+        self.facts |= set(draft.facts)
+        folded = with_standing(self.payment, fold(self.payment, self.facts))
+        self.payment = shown(draft.change(folded), START)
+        return self.payment
+
+    async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
+        return self.payment.id
+
+    async def live_of(self, order_id: UUID) -> Payment | None:
+        return self.payment if self.payment.is_live else None
+
+    async def due_for_a_look(self, limit: int) -> list[UUID]:
+        return [self.payment.id]
+
+    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> None:
+        self.refunded.append(reason)
+        self.payment = replace(self.payment, state=PaymentState.CAPTURED)
