@@ -76,7 +76,7 @@ def given_up(payment: Payment, wish: Wish, failure: str = "") -> Payment:
 
 def settled(payment: Payment) -> Payment:
     """Notes that the order is paid by it."""
-    return replace(payment, settled=True, wish=Wish.PAY)
+    return replace(payment, settled=True)
 
 
 def finished(payment: Payment) -> Payment:

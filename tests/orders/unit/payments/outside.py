@@ -112,6 +112,7 @@ class MemoryProvider:
             if self.status == "authorized":
                 self.status, self.captured = "captured", self.amount
 
+        assert payment.intent
         return await self._once(payment, "capture", capture)
 
     async def cancel(self, payment: Payment) -> Intent:
@@ -119,6 +120,7 @@ class MemoryProvider:
             if self.status != "captured":
                 self.status = "cancelled"
 
+        assert payment.intent
         return await self._once(payment, "cancel", cancel)
 
     async def get_intent(self, payment: Payment) -> Intent:
@@ -202,8 +204,9 @@ class MemoryLedger:
 
 @dataclass
 class MemoryOrder:
-    """The order that is paid."""
+    """The order that is paid. What it answers may get lost as by a crash."""
 
+    trouble: Trouble = field(default_factory=lambda: Trouble([]))
     needs_review: bool = False
     in_stock: bool = True
     state: State = State.PENDING_PAYMENT
@@ -226,7 +229,9 @@ class MemoryOrder:
         if not self.in_stock:
             self.state = State.CANCELLED
             return False
+        fault = self.trouble.way_there()
         self.state, self.was_paid = State.PAID, True
+        self.trouble.way_back(fault)
         return True
 
 

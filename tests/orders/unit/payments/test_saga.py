@@ -67,6 +67,7 @@ def make_world(
     payment: Payment, faults: list[str], order: MemoryOrder, *, declines: bool = False, asks: bool = False, points: int = 1000
 ) -> World:
     trouble = Trouble(faults)
+    order.trouble = trouble
     records = MemoryRecords(payment, order)
     provider = MemoryProvider(trouble, declines=declines, asks_the_payer=asks)
     ledger = MemoryLedger(trouble, available=points)
@@ -134,6 +135,15 @@ async def test_who_confirms_after_a_lost_answer_is_not_charged_twice() -> None:
     await world.drive()
 
     assert (world.payment.state, world.provider.captured, len(world.provider.done)) == (PaymentState.CAPTURED, 700, 1)
+
+
+async def test_a_payment_that_failed_is_not_one_that_was_given_up() -> None:
+    world = make_world(a_payment(), ["fine", "fine", "lost"], MemoryOrder(), declines=True)
+
+    await world.drive()
+    await world.cancel_order()
+
+    assert (world.payment.state, world.payment.failure) == (PaymentState.FAILED, "insufficient_funds")
 
 
 HAPPENINGS = ("drive", "look", "pay", "approve", "cancel_order")
