@@ -43,7 +43,7 @@ from services.balance.entrypoints.grpc.servicer import BalanceServicer
 from services.balance.entrypoints.jobs.auditing import Auditing
 from services.balance.entrypoints.jobs.chaining import Chaining
 from services.balance.entrypoints.jobs.sweeper import Sweeper
-from services.balance.settings import BalanceSettings
+from services.balance.settings import BATCH_CONNECTIONS, BalanceSettings
 from shared.grpc.errors import ErrorCatalogue
 from shared.grpc.identity import make_verifier
 from shared.grpc.in_flight import InFlight
@@ -61,10 +61,12 @@ class BalanceContainer(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=BalanceSettings)
     registry = providers.Singleton(CollectorRegistry)
     conninfo = providers.Callable(service_conninfo, settings.provided.database_uri, schema=SCHEMA, role=settings.provided.database_role)
-    pool = providers.Singleton(make_pool, conninfo, size_min=2, size_max=settings.provided.database_connections_max)
+    pool = providers.Singleton(make_pool, conninfo, size_max=settings.provided.other_connections_max)
+    # Its own, because its statements stay prepared (see RoundTrips) and so that no export or audit can keep a posting waiting.
+    batch_pool = providers.Singleton(make_pool, conninfo, size_max=BATCH_CONNECTIONS)
     refusals = providers.Singleton(KeyedLimiter, burst=settings.provided.refusals_burst, per_second=settings.provided.refusals_per_second)
     programs = providers.Singleton(Programs, providers.Singleton(PostgresPrograms, pool))
-    ledger = providers.Singleton(CoalescedLedger, providers.Singleton(PostgresLedger, pool), registry)
+    ledger = providers.Singleton(CoalescedLedger, providers.Singleton(PostgresLedger, batch_pool), registry)
     account_reads = providers.Singleton(CoalescedAccounts, providers.Singleton(PostgresAccounts, pool), registry)
     accounts = providers.Singleton(OpenAccount, account_reads, programs)
     points = providers.Singleton(PostPoints, ledger, programs, refusals)
@@ -133,6 +135,6 @@ def service_parts(container: BalanceContainer) -> ServiceParts:
         translate=translate_postgres_error,
         check_database=lambda: check_pool(pool),
         registry=container.registry(),
-        resources=[pool, container.ledger().opened(), container.account_reads().opened()],
+        resources=[pool, container.batch_pool(), container.ledger().opened(), container.account_reads().opened()],
         background=background(container),
     )

@@ -8,10 +8,14 @@ from pydantic import Field
 
 from shared.settings import HostPort, ServiceSettings
 
+# Kept for batches of coalesced calls: one that posts, one that reads, and one for calls that are tried apart after their batch failed.
+BATCH_CONNECTIONS = 3
+
 
 class BalanceSettings(ServiceSettings):
     grpc_address: HostPort = Field(default="127.0.0.1:50051", description="where gRPC is served")
     metrics_address: HostPort = Field(default="127.0.0.1:9101", description="where /metrics, /livez and /readyz are served")
+    database_connections_max: int = Field(default=8, ge=BATCH_CONNECTIONS + 2, le=12, description="connections to PostgreSQL, at most")
     customers_address: HostPort | None = Field(
         default=None, description="the customers service, asked for public keys that JWKS_FILE lacks"
     )
@@ -30,3 +34,8 @@ class BalanceSettings(ServiceSettings):
     refusals_per_second: float = Field(
         default=1.0, gt=0, description="refused writes on an account that a caller may cause in the long run"
     )
+
+    @property
+    def other_connections_max(self) -> int:
+        """Connections for all but batches."""
+        return self.database_connections_max - BATCH_CONNECTIONS

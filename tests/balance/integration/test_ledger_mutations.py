@@ -106,7 +106,7 @@ async def test_without_the_lookup_of_orders_paying_twice_fails_without_a_reason(
     paid = owner.to_withdraw(1)
     await owner.send(paid)
     again = owner.to_withdraw(1, order_number=paid.order_number)
-    monkeypatch.setattr(posting, "FIND_PAYMENTS", posting.FIND_PAYMENTS + " and false")
+    monkeypatch.setattr(posting, "FIND_PAYMENTS", posting.FIND_PAYMENTS + " where false")
 
     assert await outcome(owner.send(again)) not in {"applied", "ORDER_ALREADY_PAID"}
 

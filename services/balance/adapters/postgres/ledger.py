@@ -1,4 +1,4 @@
-"""Posts groups of commands: two round trips, load and store, with the pure decision between them.
+"""Posts groups of commands: two round trips, one that locks and loads, one that stores, with the pure decision between them.
 
 The rows of the batch's accounts are locked in key order, so that batches of other processes wait instead of dead-locking; everything
 that decides is read after the locks, in statements of their own, because a statement sees nothing that was committed after it began.
@@ -6,14 +6,12 @@ that decides is read after the locks, in statements of their own, because a stat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
-
-from psycopg import AsyncConnection, AsyncCursor
-from psycopg.rows import TupleRow
 
 from services.balance.adapters.postgres.rows import (
     HOLD_COLUMNS,
@@ -21,6 +19,7 @@ from services.balance.adapters.postgres.rows import (
     OPERATION_COLUMNS,
     READ_ACCOUNTS,
     account_row,
+    array,
     columns,
     hold_of,
     hold_row,
@@ -37,15 +36,20 @@ from services.balance.domain.journal import Loaded, LotsTruncated
 from services.balance.domain.model import Operation
 from services.balance.domain.names import AccountName
 from shared.postgres.pool import Pool
+from shared.postgres.round_trips import RoundTrips, Rows, Statement
 
-Connection = AsyncConnection[TupleRow]
-Cursor = AsyncCursor[TupleRow]
+Send = Callable[[Sequence[Statement]], Awaitable[Sequence[Rows]]]
 Names = Mapping[UUID, AccountName]
+Answers = Mapping[str, Rows]
+Grouped = Mapping[UUID, Sequence[Sequence[Any]]]
 
 # Most accounts have fewer open lots; for one that has more, the rest is loaded if these don't suffice.
 LOTS_AT_FIRST = 32
 ALL_LOTS = 2**31 - 1
 
+BEGIN: Statement = ("begin", ())
+COMMIT: Statement = ("commit", ())
+ROLLBACK: Statement = ("rollback", ())
 # For this transaction only, because a connection may be shared (pgbouncer). One locked account must not stall a batch for long. With
 # arrays as parameters the planner flips between plans while tables grow; the walk along the keys is always right.
 POSTING_SETTINGS = """
@@ -143,119 +147,120 @@ STORE_HOLDS = f"""
 
 
 class PostgresLedger:
-    """The ledger in PostgreSQL."""
+    """The ledger in PostgreSQL. The connections of the pool are for nobody else (see RoundTrips)."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._round_trips = RoundTrips()
 
     async def post(self, groups: Sequence[Group]) -> Decision:
         commands = [command for group in groups for command in group.commands]
-        async with self._pool.connection() as connection, connection.pipeline():
-            await connection.execute(POSTING_SETTINGS)
-            opened = await _lock(connection, commands)
-            decision = await _decide(connection, groups, commands, opened)
-            if decision.operations or opened is None:
-                await _store(connection, decision)
-                await connection.commit()
-            else:  # then no account stays open for a credit that failed
-                await connection.rollback()
+        async with self._pool.connection() as connection:
+            send = partial(self._round_trips.send, connection)
+            decision = await _decide(send, groups, commands)
+            # Without an operation no account stays open for a credit that failed.
+            await send([*_changes(decision), COMMIT] if decision.operations else [ROLLBACK])
         return decision
 
 
-async def _lock(connection: Connection, commands: Sequence[Command]) -> Cursor | None:
-    """Locks the accounts, after opening those that a credit may open; the keys of those that it opened can be fetched."""
-    opened = {(name.key, name.program, name.account_id) for name in (c.account for c in commands if c.opens_account)}
-    cursor = await connection.execute(OPEN_ACCOUNTS, columns(sorted(opened))) if opened else None
-    await connection.execute(LOCK_ACCOUNTS, [sorted({command.account.key for command in commands})])
-    return cursor
-
-
-async def _decide(connection: Connection, groups: Sequence[Group], commands: Sequence[Command], opened: Cursor | None) -> Decision:
-    state = await _load(connection, commands, LOTS_AT_FIRST)
-    names = {name.key: name for name in state.accounts}
-    new = [names[key] for (key,) in await opened.fetchall()] if opened else []
-    try:
-        return decide(groups, replace(state, opened=new))
-    except LotsTruncated:
-        return decide(groups, replace(await _load(connection, commands, ALL_LOTS), opened=new))
-
-
-async def _load(connection: Connection, commands: Sequence[Command], lots_max: int) -> State:
+async def _decide(send: Send, groups: Sequence[Group], commands: Sequence[Command]) -> Decision:
     names = {command.account.key: command.account for command in commands}
-    accounts = await connection.execute(READ_ACCOUNTS, [lots_max, list(names)])
-    recorded = await connection.execute(FIND_RECORDED, columns([(c.account.key, c.actor, c.request_id) for c in commands]))
-    payments = await _maybe(connection, FIND_PAYMENTS, {(c.account.key, c.reference) for c in commands if isinstance(c, Withdraw)})
-    originals = await _maybe(connection, FIND_ORIGINALS, {(c.account.key, c.version) for c in commands if isinstance(c, Reverse)})
-    holds = await _maybe(connection, FIND_HOLDS, {(c.account.key, c.hold_id) for c in commands if isinstance(c, HoldCommand)})
-    rows = await accounts.fetchall()
-    found = await _originals(names, originals)
-    return State(
-        now=min((row[0] for row in rows), default=datetime.now(UTC)),
-        accounts=await _accounts(connection, names, rows, lots_max, await _by_account(holds), [original for original, _ in found.values()]),
-        recorded={operation.identity: operation for operation in await _operations(names, recorded)},
-        payments={(operation.account, operation.reference): operation for operation in await _operations(names, payments)},
-        originals=found,
-    )
+    answers = await _ask(send, _locks(names, commands) | _questions(names, commands, LOTS_AT_FIRST))
+    opened = [names[key] for (key,) in answers.get("opened", ())]
+    try:
+        return decide(groups, replace(await _state(send, names, answers, LOTS_AT_FIRST), opened=opened))
+    except LotsTruncated:
+        answers = await _ask(send, _questions(names, commands, ALL_LOTS))
+        return decide(groups, replace(await _state(send, names, answers, ALL_LOTS), opened=opened))
 
 
-async def _accounts(
-    connection: Connection,
-    names: Names,
-    rows: Sequence[TupleRow],
-    lots_max: int,
-    holds: Mapping[UUID, Sequence[Sequence[Any]]],
-    originals: Sequence[Operation],
-) -> Mapping[AccountName, Loaded]:
-    """Returns the accounts with their holds that are named or have run out, and the lots that a reversal may touch."""
-    touched = {(operation.account.key, lot_id) for operation in originals for lot_id in _lots_of(operation)}
-    lots = await _by_account(await _maybe(connection, FIND_LOTS, touched))
+async def _ask(send: Send, questions: Mapping[str, Statement]) -> Answers:
+    return dict(zip(questions, await send(list(questions.values())), strict=True))
+
+
+def _locks(names: Names, commands: Sequence[Command]) -> dict[str, Statement]:
+    """Opens the accounts that a credit may open, then locks all: in key order, which the statements see to."""
+    opened = {(name.key, name.program, name.account_id) for name in (c.account for c in commands if c.opens_account)}
     return {
-        names[row[1]]: with_lots(
-            loaded_of(names[row[1]], row, lots_max=lots_max, holds=[hold_of(hold) for hold in holds.get(row[1], ())]),
-            [lot_of(lot) for lot in lots.get(row[1], ())],
-        )
-        for row in rows
+        "begin": BEGIN,
+        "settings": (POSTING_SETTINGS, ()),
+        **_asked(opened=(OPEN_ACCOUNTS, opened)),
+        "locked": (LOCK_ACCOUNTS, [array(names)]),
     }
 
 
-def _lots_of(operation: Operation) -> Iterable[int]:
-    """Returns the lots that a reversal of the operation may touch."""
-    return {operation.version, *(lot_id for lot_id, _ in operation.lots)}
+def _questions(names: Names, commands: Sequence[Command], lots_max: int) -> dict[str, Statement]:
+    return {
+        "accounts": (READ_ACCOUNTS, [str(lots_max), array(names)]),
+        **_asked(
+            recorded=(FIND_RECORDED, {(c.account.key, c.actor, c.request_id) for c in commands}),
+            payments=(FIND_PAYMENTS, {(c.account.key, c.reference) for c in commands if isinstance(c, Withdraw)}),
+            originals=(FIND_ORIGINALS, {(c.account.key, c.version) for c in commands if isinstance(c, Reverse)}),
+            holds=(FIND_HOLDS, {(c.account.key, c.hold_id) for c in commands if isinstance(c, HoldCommand)}),
+        ),
+    }
 
 
-async def _maybe(connection: Connection, statement: str, asked: set[tuple[Any, ...]]) -> Cursor | None:
-    """Sends a statement only if something is asked for, without waiting for its answer."""
-    return await connection.execute(statement, columns(sorted(asked))) if asked else None
+def _asked(**statements: tuple[str, Collection[Sequence[Any]]]) -> dict[str, Statement]:
+    """Returns the statements that something is asked of, with their rows as arrays."""
+    return {name: (statement, columns(rows)) for name, (statement, rows) in statements.items() if rows}
 
 
-async def _by_account(cursor: Cursor | None) -> Mapping[UUID, Sequence[Sequence[Any]]]:
+async def _state(send: Send, names: Names, answers: Answers, lots_max: int) -> State:
+    rows = answers["accounts"]
+    originals = _originals(names, answers.get("originals", ()))
+    lots = await _touched_lots(send, [original for original, _ in originals.values()])
+    holds = _by_account(answers.get("holds", ()))
+    return State(
+        now=min((row[0] for row in rows), default=datetime.now(UTC)),
+        accounts={names[row[1]]: _loaded(names[row[1]], row, lots_max, holds, lots) for row in rows},
+        recorded={operation.identity: operation for operation in _operations(names, answers["recorded"])},
+        payments={(operation.account, operation.reference): operation for operation in _operations(names, answers.get("payments", ()))},
+        originals=originals,
+    )
+
+
+async def _touched_lots(send: Send, originals: Sequence[Operation]) -> Grouped:
+    """Returns the lots that reversals may touch, closed ones too."""
+    keys = {
+        (operation.account.key, lot_id)
+        for operation in originals
+        for lot_id in (operation.version, *(lot_id for lot_id, _ in operation.lots))
+    }  # fmt: skip
+    return _by_account((await _ask(send, _asked(lots=(FIND_LOTS, keys))))["lots"]) if keys else {}
+
+
+def _loaded(name: AccountName, row: Sequence[Any], lots_max: int, holds: Grouped, lots: Grouped) -> Loaded:
+    """Returns the account with its holds that are named or have run out, and the lots that a reversal may touch."""
+    named = [hold_of(hold) for hold in holds.get(name.key, ())]
+    return with_lots(loaded_of(name, row, lots_max=lots_max, holds=named), [lot_of(lot) for lot in lots.get(name.key, ())])
+
+
+def _by_account(rows: Rows) -> Grouped:
     """Returns the rows by account, without their key."""
     found: dict[UUID, list[Sequence[Any]]] = {}
-    for key, *row in await cursor.fetchall() if cursor else ():
+    for key, *row in rows:
         found.setdefault(key, []).append(row)
     return found
 
 
-async def _operations(names: Names, cursor: Cursor | None) -> Sequence[Operation]:
-    return [operation_of(names[key], row) for key, *row in await cursor.fetchall()] if cursor else []
+def _operations(names: Names, rows: Rows) -> Iterable[Operation]:
+    return (operation_of(names[key], row) for key, *row in rows)
 
 
-async def _originals(names: Names, cursor: Cursor | None) -> Mapping[tuple[AccountName, int], tuple[Operation, int]]:
-    rows = await cursor.fetchall() if cursor else []
+def _originals(names: Names, rows: Rows) -> Mapping[tuple[AccountName, int], tuple[Operation, int]]:
     found = [(operation_of(names[key], row), before) for key, *row, before in rows]
     return {(operation.account, operation.version): (operation, before) for operation, before in found}
 
 
-async def _store(connection: Connection, decision: Decision) -> None:
+def _changes(decision: Decision) -> Iterable[Statement]:
     made = {(operation.account, operation.version) for operation in decision.operations}
     new_lots = [lot_row(name, lot) for name, lot in decision.lots if (name, lot.id) in made]
     old_lots = [(name.key, lot.id, lot.remaining, lot.held) for name, lot in decision.lots if (name, lot.id) not in made]
-    for statement, rows in (
-        (INSERT_OPERATIONS, [operation_row(operation) for operation in decision.operations]),
-        (UPDATE_ACCOUNTS, [account_row(account) for account in decision.accounts]),
-        (INSERT_LOTS, new_lots),
-        (UPDATE_LOTS, old_lots),
-        (STORE_HOLDS, [hold_row(name, hold) for name, hold in decision.holds]),
-    ):
-        if rows:
-            await connection.execute(statement, columns(rows))
+    return _asked(
+        operations=(INSERT_OPERATIONS, [operation_row(operation) for operation in decision.operations]),
+        accounts=(UPDATE_ACCOUNTS, [account_row(account) for account in decision.accounts]),
+        new_lots=(INSERT_LOTS, new_lots),
+        old_lots=(UPDATE_LOTS, old_lots),
+        holds=(STORE_HOLDS, [hold_row(name, hold) for name, hold in decision.holds]),
+    ).values()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -156,16 +158,31 @@ def _use_arrays(uses: LotUses) -> tuple[str, str]:
     return f"{{{ids}}}", f"{{{amounts}}}"
 
 
-def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any] | str]:
-    """Turns rows into the arrays that `unnest` takes, one a column.
+def columns(rows: Iterable[Sequence[Any]]) -> list[str]:
+    """Turns rows into the arrays that `unnest` takes, one a column, as array literals.
 
-    Numbers and keys go as array literals, which cost a fraction of what the driver spends on each element, and make one prepared
-    statement of what would be several: the driver chooses the type of a number by its size.
+    They cost a fraction of what the driver spends on each element, and make one prepared statement of what would be several: the driver
+    chooses the type of a number by its size.
     """
-    return [_array(column) for column in zip(*rows, strict=True)]
+    return [array(column) for column in zip(*rows, strict=True)]
 
 
-def _array(column: Sequence[Any]) -> list[Any] | str:
-    if isinstance(column[0], int | UUID):
-        return "{" + ",".join(["null" if value is None else str(value) for value in column]) + "}"
-    return list(column)
+def array(values: Iterable[Any]) -> str:
+    """Returns an array literal of values that are None or of one type."""
+    known = list(values)
+    kind = next((type(value) for value in known if value is not None), int)
+    element = _ELEMENTS[kind]
+    return "{" + ",".join(["null" if value is None else element(value) for value in known]) + "}"
+
+
+def _text_element(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_ELEMENTS: dict[type, Callable[[Any], str]] = {
+    int: str,
+    UUID: attrgetter("hex"),
+    str: _text_element,
+    bytes: lambda content: f'"\\\\x{content.hex()}"',
+    datetime: lambda moment: f'"{moment.isoformat()}"',
+}

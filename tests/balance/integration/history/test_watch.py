@@ -26,7 +26,7 @@ from services.balance.container import BalanceContainer, service_parts
 from services.balance.domain.commands import Credit
 from services.balance.domain.decide import Group
 from services.balance.domain.names import AccountName
-from services.balance.settings import BalanceSettings
+from services.balance.settings import BATCH_CONNECTIONS, BalanceSettings
 from shared.postgres.pool import Pool
 from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities, Metadata
@@ -322,7 +322,7 @@ async def test_slow_watchers_hold_no_connection_and_keep_nobody_from_writing(
 ) -> None:
     """Ten watchers that stop reading, over three connections: had each kept one while it waits for its caller, nobody else had any."""
     crowd, length = new_account(), 1500
-    few = history_settings.model_copy(update={"database_connections_max": 3})
+    few = history_settings.model_copy(update={"database_connections_max": BATCH_CONNECTIONS + 3})
     async with served(service_parts(BalanceContainer(settings=few))) as server:
         stub: Any = BalanceServiceStub(server.channel)
         watched: list[Any] = []
