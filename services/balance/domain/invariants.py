@@ -27,6 +27,9 @@ class Invariant(Enum):
     # Operations about operations
     RELATED_OPERATION_FITS = "What an operation captures, releases, extends, expires or undoes came before it and is of a fitting kind."
     REVERSALS_WITHIN_ORIGINAL = "The reversals of an operation together undo no more than it did."
+    REVERSALS_GO_BACK_TO_LOTS = (
+        "Spent points were given back to the lots that they came from, to each no more than it gave, or to a new one."
+    )
     # The account's numbers
     ACCOUNT_VERSION_IS_LAST = "An account's version is that of its last operation."
     ACCOUNT_TIME_IS_LAST = "An account was not changed before its last operation was recorded."

@@ -339,6 +339,16 @@ RELATED = f"""
     group by original.account_key, original.version, original.amount having sum(reversal.requested_amount) > original.amount
 """  # noqa: S608
 
+RETURNED = f"""
+    with {_AUDITED}, {_USES}, moved as (
+        select account_key, case kind when 9 then related_version else version end as original, lot_id,
+            coalesce(sum(amount) filter (where kind <> 9), 0) as taken, coalesce(sum(amount) filter (where kind = 9), 0) as returned
+        from uses where kind in (2, 4) or (kind = 9 and debit_book = 3 and lot_id <> version) group by 1, 2, 3
+    )
+    select account_key, original, 'REVERSALS_GO_BACK_TO_LOTS', 'given back to lot ' || lot_id || ', at most', taken, returned, false
+    from moved where returned > taken
+"""  # noqa: S608
+
 UNIQUE = f"""
     with {_AUDITED}
     select account_key, max(version), 'REQUESTS_ARE_UNIQUE', 'operations of request ' || request_id || ' of ' || actor, 1, count(*), false
@@ -361,7 +371,7 @@ ORPHANS = f"""
     group by account_key, kind
 """  # noqa: S608
 
-ALL = (OPERATIONS, ACCOUNTS, LOTS, USES, HOLDS, HOLD_LOTS, RELATED, UNIQUE, ORPHANS)
+ALL = (OPERATIONS, ACCOUNTS, LOTS, USES, HOLDS, HOLD_LOTS, RELATED, RETURNED, UNIQUE, ORPHANS)
 
 PLANNING = "set local enable_nestloop = off"
 # How much went from one book to another.

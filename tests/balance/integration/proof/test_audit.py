@@ -165,6 +165,7 @@ TAMPERING = {
     "a capture is of a credit": (OPERATION.format("related_version = 1", 11), "RELATED_OPERATION_FITS HOLD_EXISTS"),
     "a capture is of a hold that has ended": (OPERATION.format("related_version = 9", 11), "HOLD_ENDS_ONCE HOLD_CAPTURED_IS_SUM"),
     "a reversal undoes too much": (OPERATION.format("requested_amount = 1000", 14), "REVERSALS_WITHIN_ORIGINAL"),
+    "a reversal goes to another lot": (OPERATION.format("lot_ids = '{3}'", 14), "REVERSALS_GO_BACK_TO_LOTS LOT_REMAINING_IS_SUM_OF_USES"),
     "a reversal is of a refusal": (OPERATION.format("related_version = 13", 14), "RELATED_OPERATION_FITS"),
     "a debt is made up": (OPERATION.format("debt_change = 1", 5), "DEBT_IS_SUM_OF_CHANGES USES_ADD_UP"),
     "the least balance was another": (OPERATION.format("requested_amount = 5000", 4), "SPENDING_LEAVES_LEAST MIN_BALANCE_IS_LAST_SET"),

@@ -22,7 +22,20 @@ OPERATIONS = 4 * (ACCOUNTS * PERIODS + LONG_HISTORY)
 LAST_KEY = UUID(int=2**128 - 1)
 STATEMENTS = {
     name: getattr(audit_statements, name)
-    for name in ("OPERATIONS", "ACCOUNTS", "LOTS", "USES", "HOLDS", "HOLD_LOTS", "RELATED", "UNIQUE", "ORPHANS", "TRANSFERS", "SUMS")
+    for name in (
+        "OPERATIONS",
+        "ACCOUNTS",
+        "LOTS",
+        "USES",
+        "HOLDS",
+        "HOLD_LOTS",
+        "RELATED",
+        "RETURNED",
+        "UNIQUE",
+        "ORPHANS",
+        "TRANSFERS",
+        "SUMS",
+    )
 }
 # How many rows the nodes of a plan handle together for each operation of the range: five to thirty, as measured. A join that goes the
 # wrong way about the long history alone would handle a thousand.
