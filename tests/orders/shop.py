@@ -13,6 +13,7 @@ from galen.orders.v1.order_pb2 import Order
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.orders.adapters.postgres.tables import SCHEMA
+from services.orders.application.ordering.ports import PaymentArbiter
 from services.orders.container import OrdersContainer, service_parts
 from services.orders.migrations.schema import schema
 from services.orders.settings import OrdersSettings
@@ -65,9 +66,13 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(settings: OrdersSettings, identities: Identities, people: People) -> AsyncIterator[Shop]:
-    """Serves until the block ends."""
+async def open_shop(
+    settings: OrdersSettings, identities: Identities, people: People, arbiter: PaymentArbiter | None = None
+) -> AsyncIterator[Shop]:
+    """Serves until the block ends; with another arbiter of payments than the service's own, if one is given."""
     container = OrdersContainer(settings=settings.model_copy(update={"customers_address": f"127.0.0.1:{people.port}"}))
+    if arbiter is not None:
+        container.arbiter.override(arbiter)
     async with served(service_parts(container)) as server, owner_engine(settings) as engine:
         counter = await open_counter(server, identities, people, container.ordering().payment_steps(), engine)
         crew = Crew(counter, counter.person(), counter.person("staff"), counter.person("staff", "pharmacist"), counter.person("admin"))

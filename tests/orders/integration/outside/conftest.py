@@ -13,6 +13,7 @@ from services.accrual.container import AccrualContainer
 from services.accrual.container import service_parts as accrual_parts
 from services.accrual.migrations.schema import schema as accrual_schema
 from services.accrual.settings import AccrualSettings
+from services.orders.application.ordering.ports import PaymentArbiter
 from services.orders.settings import OrdersSettings
 from shared.grpc.runtime import running
 from shared.postgres.migrations import migrate
@@ -47,13 +48,13 @@ def shop_settings(postgres_server_uri: str, identities: Identities, orders_token
 class OpenShop(Protocol):
     """Runs a service with some settings changed."""
 
-    def __call__(self, **changes: Any) -> AbstractAsyncContextManager[Shop]: ...
+    def __call__(self, *, arbiter: PaymentArbiter | None = None, **changes: Any) -> AbstractAsyncContextManager[Shop]: ...
 
 
 @pytest.fixture
 def open_for(shop_settings: OrdersSettings, identities: Identities, people: People) -> OpenShop:
-    def open_with(**changes: Any) -> AbstractAsyncContextManager[Shop]:
-        return open_shop(OrdersSettings(**(shop_settings.model_dump() | changes)), identities, people)
+    def open_with(*, arbiter: PaymentArbiter | None = None, **changes: Any) -> AbstractAsyncContextManager[Shop]:
+        return open_shop(OrdersSettings(**(shop_settings.model_dump() | changes)), identities, people, arbiter)
 
     return open_with
 
