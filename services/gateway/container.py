@@ -15,11 +15,14 @@ from galen.balance.v1 import error_reason_pb2 as balance_errors
 from galen.customers.v1 import auth_service_pb2
 from galen.customers.v1 import error_reason_pb2 as customers_errors
 from galen.gateway.v1 import error_reason_pb2 as own_errors
+from galen.orders.v1 import error_reason_pb2 as orders_errors
+from galen.orders.v1 import payment_service_pb2
 from prometheus_client import CollectorRegistry
 
 from services.gateway.adapters.grpc.calls import Peer
 from services.gateway.adapters.grpc.customers import GrpcCustomers
 from services.gateway.adapters.grpc.orders import GrpcOrders
+from services.gateway.adapters.grpc.payments import GrpcPayments
 from services.gateway.adapters.grpc.points import GrpcPoints
 from services.gateway.entrypoints.http.application import make_application
 from services.gateway.entrypoints.http.bodies import Bodies
@@ -32,6 +35,7 @@ from services.gateway.entrypoints.http.metrics import HttpMetrics
 from services.gateway.entrypoints.http.middleware import Reception
 from services.gateway.entrypoints.http.problems import Problems
 from services.gateway.entrypoints.http.server import EdgeParts
+from services.gateway.entrypoints.http.webhooks import WebhookRoutes
 from services.gateway.settings import GatewaySettings
 from shared.grpc.channel import make_channel
 from shared.grpc.errors import ErrorCatalogue
@@ -43,8 +47,10 @@ CONTRACTS = {
     "accrual": accrual_service_pb2.DESCRIPTOR,
     "balance": balance_service_pb2.DESCRIPTOR,
     "customers": auth_service_pb2.DESCRIPTOR,
+    "orders": payment_service_pb2.DESCRIPTOR,
 }
-REASONS = [file.DESCRIPTOR.enum_types_by_name["ErrorReason"] for file in (accrual_errors, balance_errors, customers_errors, own_errors)]
+_REASON_FILES = (accrual_errors, balance_errors, customers_errors, orders_errors, own_errors)
+REASONS = [file.DESCRIPTOR.enum_types_by_name["ErrorReason"] for file in _REASON_FILES]
 
 
 def _channel(service: str, address: str) -> grpc.aio.Channel:
@@ -60,7 +66,9 @@ def _in_flight(limit: int, metrics: HttpMetrics) -> InFlight:
     return InFlight(limit, metrics.in_flight.set)
 
 
-def _application(routes: Iterable[LoginRoutes | LoyaltyRoutes], reception: Reception, body_bytes_max: int) -> web.Application:
+def _application(
+    routes: Iterable[LoginRoutes | LoyaltyRoutes | WebhookRoutes], reception: Reception, body_bytes_max: int
+) -> web.Application:
     return make_application(chain.from_iterable(part.routes() for part in routes), reception, body_bytes_max=body_bytes_max)
 
 
@@ -74,6 +82,7 @@ class GatewayContainer(containers.DeclarativeContainer):
     customers_channel = providers.Singleton(_channel, "customers", given.customers_address)
     accrual_channel = providers.Singleton(_channel, "accrual", given.accrual_address)
     balance_channel = providers.Singleton(_channel, "balance", given.balance_address)
+    orders_channel = providers.Singleton(_channel, "orders", given.orders_address)
     peer = providers.Singleton(Peer, given.request_limit_s)
     customers = providers.Singleton(GrpcCustomers, customers_channel, peer)
     orders = providers.Singleton(GrpcOrders, accrual_channel, peer, given.history_page_size)
@@ -86,6 +95,8 @@ class GatewayContainer(containers.DeclarativeContainer):
         LoyaltyRoutes, providers.Singleton(Authenticator, verifier), bodies, orders, points, given.history_items_max
     )
 
+    webhook_routes = providers.Singleton(WebhookRoutes, bodies, providers.Singleton(GrpcPayments, orders_channel, peer))
+
     limits = providers.Singleton(ConnectionLimits, given.connections_max, given.head_limit_s, given.write_limit_s)
     connections = providers.Singleton(Connections, limits, metrics.provided.connections)
     reception = providers.Singleton(
@@ -96,7 +107,9 @@ class GatewayContainer(containers.DeclarativeContainer):
         connections,
         metrics,
     )
-    application = providers.Singleton(_application, providers.List(login_routes, loyalty_routes), reception, given.body_bytes_max)
+    application = providers.Singleton(
+        _application, providers.List(login_routes, loyalty_routes, webhook_routes), reception, given.body_bytes_max
+    )
 
 
 def edge_parts(container: GatewayContainer) -> EdgeParts:
@@ -111,5 +124,10 @@ def edge_parts(container: GatewayContainer) -> EdgeParts:
         reception=container.reception(),
         connections=container.connections(),
         registry=container.registry(),
-        channels=[container.customers_channel(), container.accrual_channel(), container.balance_channel()],
+        channels=[
+            container.customers_channel(),
+            container.accrual_channel(),
+            container.balance_channel(),
+            container.orders_channel(),
+        ],
     )

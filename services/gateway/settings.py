@@ -33,6 +33,7 @@ class GatewaySettings(CommonSettings):
     run_address: ListenAddress = Field(default="127.0.0.1:8080", description="where HTTP is served; `:8080` means all interfaces")
     metrics_address: HostPort = Field(default="127.0.0.1:9105", description="where /metrics, /livez and /readyz are served")
     balance_address: HostPort = Field(default="127.0.0.1:50051", description="the balance service")
+    orders_address: HostPort = Field(default="127.0.0.1:50052", description="the orders service")
     accrual_address: HostPort = Field(default="127.0.0.1:50053", description="the accrual service")
     customers_address: HostPort = Field(default="127.0.0.1:50054", description="the customers service")
     trusted_proxies: Networks = Field(default=(), description="addresses and networks, by comma, whose x-forwarded-for is believed")

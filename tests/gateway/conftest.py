@@ -37,6 +37,7 @@ def gateway_settings(all_fakes: tuple[FakeServices, str], identities: Identities
         "customers_address": address,
         "accrual_address": address,
         "balance_address": address,
+        "orders_address": address,
     }
 
 

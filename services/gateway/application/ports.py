@@ -107,3 +107,10 @@ class Points(Protocol):
 
     async def withdrawals(self, caller: Caller, token: str) -> Page[Withdrawal]:
         """Returns the page that `token` names, the first one if it is empty."""
+
+
+class Payments(Protocol):
+    """Payments of orders, as the provider tells of them."""
+
+    async def deliver_webhook(self, body: bytes, signature: str) -> None:
+        """Hands over a message as it came. Raises GalenError: WEBHOOK_SIGNATURE_INVALID if it is not the provider's."""
