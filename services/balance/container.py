@@ -7,7 +7,7 @@ from galen.balance.v1 import balance_service_pb2, balance_service_pb2_grpc, erro
 from prometheus_client import CollectorRegistry
 
 from services.balance.adapters.metrics import ProofMetrics
-from services.balance.adapters.postgres.accounts import PostgresAccounts
+from services.balance.adapters.postgres.accounts import AccountBatches, PostgresAccounts
 from services.balance.adapters.postgres.archive import PostgresArchive
 from services.balance.adapters.postgres.audit import PostgresAudits
 from services.balance.adapters.postgres.audit_runs import PostgresAuditRuns
@@ -67,7 +67,9 @@ class BalanceContainer(containers.DeclarativeContainer):
     refusals = providers.Singleton(KeyedLimiter, burst=settings.provided.refusals_burst, per_second=settings.provided.refusals_per_second)
     programs = providers.Singleton(Programs, providers.Singleton(PostgresPrograms, pool))
     ledger = providers.Singleton(CoalescedLedger, providers.Singleton(PostgresLedger, batch_pool), registry)
-    account_reads = providers.Singleton(CoalescedAccounts, providers.Singleton(PostgresAccounts, pool), registry)
+    account_reads = providers.Singleton(
+        CoalescedAccounts, providers.Singleton(PostgresAccounts, pool), providers.Singleton(AccountBatches, batch_pool), registry
+    )
     accounts = providers.Singleton(OpenAccount, account_reads, programs)
     points = providers.Singleton(PostPoints, ledger, programs, refusals)
     statement = providers.Singleton(ReadStatement, providers.Singleton(PostgresStatements, pool))

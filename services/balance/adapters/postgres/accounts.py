@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from services.balance.adapters.postgres import request_log
-from services.balance.adapters.postgres.rows import READ_ACCOUNTS, loaded_of
+from services.balance.adapters.postgres.rows import READ_ACCOUNTS, array, loaded_of
 from services.balance.application.ports import AccountView
 from services.balance.domain.journal import Loaded
 from services.balance.domain.model import Account
 from services.balance.domain.names import AccountName
 from shared.postgres.pool import Pool
+from shared.postgres.round_trips import RoundTrips, Rows
 from shared.requests import RequestKey
 
 OPEN = """
@@ -45,8 +46,26 @@ class PostgresAccounts:
     async def load_many(self, names: Sequence[AccountName]) -> Sequence[tuple[Loaded, datetime] | None]:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(READ_ACCOUNTS, [ALL_LOTS, [name.key for name in names]])
-            rows = {row[1]: row for row in await cursor.fetchall()}
-        return [_loaded(name, rows[name.key]) if name.key in rows else None for name in names]
+            return _found(names, await cursor.fetchall())
+
+
+class AccountBatches:
+    """Reads accounts for many callers, in one round trip. The connections of the pool are for batches alone (see RoundTrips)."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._round_trips = RoundTrips()
+
+    async def load_many(self, names: Sequence[AccountName]) -> Sequence[tuple[Loaded, datetime] | None]:
+        asked = READ_ACCOUNTS, [str(ALL_LOTS), array(name.key for name in names)]
+        async with self._pool.connection() as connection:
+            (rows,) = await self._round_trips.send(connection, [asked])
+        return _found(names, rows)
+
+
+def _found(names: Sequence[AccountName], rows: Rows) -> Sequence[tuple[Loaded, datetime] | None]:
+    by_key = {row[1]: row for row in rows}
+    return [_loaded(name, by_key[name.key]) if name.key in by_key else None for name in names]
 
 
 def _loaded(name: AccountName, row: Sequence[Any]) -> tuple[Loaded, datetime]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry
 from psycopg import errors
 
-from services.balance.adapters.postgres.accounts import PostgresAccounts
+from services.balance.adapters.postgres.accounts import AccountBatches, PostgresAccounts
 from services.balance.adapters.postgres.ledger import PostgresLedger
 from services.balance.application.ports import AccountView
 from services.balance.domain.decide import Group, Outcome
@@ -51,9 +51,9 @@ class CoalescedAccounts:
     """Reads the accounts of concurrent callers together. A read joins the next batch, never the one in flight: it sees what its caller
     wrote before."""
 
-    def __init__(self, accounts: PostgresAccounts, registry: CollectorRegistry) -> None:
+    def __init__(self, accounts: PostgresAccounts, batches: AccountBatches, registry: CollectorRegistry) -> None:
         self._accounts = accounts
-        self._coalescer = Coalescer(accounts.load_many, is_outage=is_outage, observer=BatchMetrics(registry, "ledger_read"), gather_s=0.002)
+        self._coalescer = Coalescer(batches.load_many, is_outage=is_outage, observer=BatchMetrics(registry, "ledger_read"), gather_s=0.002)
 
     async def open(self, name: AccountName, key: RequestKey, view: Callable[[Loaded, datetime], AccountView]) -> AccountView:
         return await self._accounts.open(name, key, view)
