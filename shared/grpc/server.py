@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -33,9 +34,27 @@ def make_server(
 ) -> grpc.aio.Server:
     """Returns a server, not started, with the servicers, health and reflection."""
     server = grpc.aio.server(interceptors=[interceptor], options=OPTIONS)
+    by_name = cast("grpc.aio.Server", _ByName(server))
     for add in servicers:
-        add(server)
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+        add(by_name)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, by_name)
     names = [service.full_name for service in services]
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     return server
+
+
+class _ByName:
+    """Takes handlers to be found by the name of the method, and leaves out registering each method.
+
+    grpc.aio waits for one call of each registered method, and begins to wait for all of them anew with each call: a sixth of what a call
+    costs a service of thirty methods.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._served = server
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[Any]) -> None:
+        self._served.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, _service: str, _handlers: Mapping[str, Any]) -> None:
+        """Nothing: they are among the generic ones, too."""
