@@ -90,7 +90,7 @@ async def gate(balance_settings: BalanceSettings, identities: Identities, monkey
     # A batch may wait at the gate for longer than the database would be waited for.
     monkeypatch.setattr(coalesced, "Coalescer", partial(Coalescer, timeout_s=PATIENCE_S))
     container = BalanceContainer(settings=balance_settings.model_copy(update={"sweep_every_s": 3600.0}))
-    ledger = GatedLedger(container.pool())
+    ledger = GatedLedger(container.batch_pool())
     container.ledger.override(providers.Object(coalesced.CoalescedLedger(ledger, container.registry())))
     async with served(service_parts(container)) as server:
         stub = BalanceServiceStub(server.channel)
