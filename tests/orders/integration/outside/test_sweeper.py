@@ -96,6 +96,8 @@ async def test_two_sweepers_and_payers_at_once_end_each_order_once_and_never_wai
                 *(sweeper.sweeping().sweeper().round() for sweeper in sweepers),
                 *(_pay(shop, order) for order in orders[::2]),
             )
+        for sweeper in sweepers:
+            assert sweeper.registry().get_sample_value("orders_sweep_failures_total", {"step": "due"}) is None, "no step has failed"
         found = [await customer.get(order.name) for order in orders]
         paid = [order for order in found if order.state == order_pb2.ORDER_STATE_PAID]
         expired = [order for order in found if order.state == order_pb2.ORDER_STATE_EXPIRED]
