@@ -12,8 +12,7 @@ from services.orders.domain.ordering.changes import happened
 from services.orders.domain.ordering.model import SYSTEM, Actor, EventKind, Order
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment, PaymentState, Refund
-from services.orders.domain.payments.refunding import WantedRefund, given_by, refund_amount, refund_lines
-from services.orders.domain.payments.starting import acting_for
+from services.orders.domain.payments.refunding import WantedRefund, acting_for, given_by, refund_amount, refund_lines
 from shared.requests import RequestKey
 
 

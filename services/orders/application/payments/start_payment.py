@@ -18,7 +18,7 @@ from services.orders.application.payments.ports import (
 )
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment
-from services.orders.domain.payments.starting import Wanted, acting_for, noted, start
+from services.orders.domain.payments.starting import Wanted, noted, start
 from shared.errors import GalenError
 from shared.faults import Faults
 from shared.requests import RequestKey
@@ -66,8 +66,7 @@ class StartPayment:
             order = await transaction.lock_order(order_id, customer_id)
             live = await transaction.live_payment(order_id)
             now = await transaction.now()
-            payment = start(order, live, wanted, self._identifiers.order_id(), now)
-            actor = acting_for(order, caller)
+            payment, actor = start(order, live, wanted, caller, self._identifiers.order_id(), now)
             is_first = await transaction.count_payments(order_id) == 0
             await transaction.add_payment(payment)
             await transaction.store_order(order, noted(order, payment, actor, now, time_to_pay=self._time_to_pay, is_first=is_first))

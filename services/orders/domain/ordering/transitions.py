@@ -122,7 +122,8 @@ TABLE: tuple[Transition, ...] = (
     _T(Step.EXPIRE, _S.PENDING_PAYMENT, _S.EXPIRED, _WORKER, "expired", _E.EXPIRE, asks_provider=True),
     _T(Step.EXPIRE, _S.UNDER_REVIEW, _S.EXPIRED, _WORKER, "expired", _E.EXPIRE, asks_provider=True),
     _T(Step.AUTO_COMPLETE, _S.SHIPPED, _S.COMPLETED, _WORKER, "finished"),
-    # By people.
+    # By people. Whether an order is paid is for the payment to say.
+    _T(Action.PAY, _S.PENDING_PAYMENT, _S.PENDING_PAYMENT, _ANYBODY, kind=EventKind.PAYMENT),
     _T(Action.UPDATE, _S.PENDING_PAYMENT, _S.PENDING_PAYMENT, _ANYBODY, kind=EventKind.UPDATED),
     _T(Action.UPDATE, _S.UNDER_REVIEW, _S.UNDER_REVIEW, _ANYBODY, kind=EventKind.UPDATED),
     _T(Action.UPDATE, _S.PAID, _S.PAID, _ANYBODY, kind=EventKind.UPDATED),

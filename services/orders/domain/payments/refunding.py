@@ -8,9 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 from services.orders.domain.errors import RefundNotPossible
-from services.orders.domain.ordering.model import Order
+from services.orders.domain.ordering.model import Actor, Order
+from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment, Refund, RefundedLine, RefundState
 from services.orders.domain.payments.shares import split_refund
+from shared.errors import AccessDenied
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +98,11 @@ def points_to_take_back(refund: Refund, refunds: Iterable[Refund], earned_minor:
     part, whole = refund.take_back_share
     earlier = sum(other.take_back_share[0] for other in counted if (other.created_at, other.id) < (refund.created_at, refund.id))
     return earned_minor * min(whole, earlier + part) // whole - earned_minor * min(whole, earlier) // whole
+
+
+def acting_for(order: Order, caller: Caller) -> Actor:
+    """Returns who gives back, in which role. Raises AccessDenied if they have none for the order."""
+    actor = next(caller.acting(order), None)
+    if actor is None:
+        raise AccessDenied("this caller has nothing to do with the order")
+    return actor

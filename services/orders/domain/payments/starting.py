@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.orders.domain.errors import OperationPending, OrderStateRefused, PaymentUnderWay, PointsAmountInvalid
-from services.orders.domain.ordering.changes import Outcome, happened
-from services.orders.domain.ordering.model import Actor, EventKind, Order, Pending, State
+from services.orders.domain.errors import PaymentUnderWay, PointsAmountInvalid
+from services.orders.domain.ordering.changes import Command, Outcome, happened, judge
+from services.orders.domain.ordering.model import Action, Actor, EventKind, Order
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Method, Payment
-from shared.errors import AccessDenied
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +22,16 @@ class Wanted:
     card: str
 
 
-def start(order: Order, live: Payment | None, wanted: Wanted, payment_id: UUID, now: datetime) -> Payment:
-    """Returns the new payment. Raises OrderStateRefused, OperationPending, PaymentUnderWay, PointsAmountInvalid."""
-    if order.pending is not Pending.NONE:
-        raise OperationPending(order.pending.name)
+def start(order: Order, live: Payment | None, wanted: Wanted, caller: Caller, payment_id: UUID, now: datetime) -> tuple[Payment, Actor]:
+    """Returns the new payment, and who pays in which role.
+
+    Raises OrderStateRefused, OperationPending, PaymentUnderWay, PointsAmountInvalid.
+    """
+    _, actor = judge(order, Command(Action.PAY, caller))
     if live is not None:
         raise PaymentUnderWay(live.name)
-    if order.state is not State.PENDING_PAYMENT:
-        raise OrderStateRefused(order.state.name, [])
     points = _points_of(wanted, order.subtotal_minor)
-    return Payment(
+    payment = Payment(
         id=payment_id,
         order_id=order.id,
         customer_id=order.customer_id,
@@ -46,14 +45,7 @@ def start(order: Order, live: Payment | None, wanted: Wanted, payment_id: UUID, 
         created_at=now,
         updated_at=now,
     )
-
-
-def acting_for(order: Order, caller: Caller) -> Actor:
-    """Returns who pays or gives back, as their customer if they are, else in their role. Raises AccessDenied if they have neither."""
-    actor = next(caller.acting(order), None)
-    if actor is None:
-        raise AccessDenied("this caller has nothing to do with the order")
-    return actor
+    return payment, actor
 
 
 def _points_of(wanted: Wanted, payable: int) -> int:
