@@ -85,7 +85,7 @@ class OutsideContainer(containers.DeclarativeContainer):
     )
 
     notifiers = providers.Singleton(_notifiers, settings, clock)
-    notify = providers.Singleton(Notify, providers.Singleton(PostgresEvents, work_engine), notifiers)
+    notify = providers.Singleton(Notify, providers.Singleton(PostgresEvents, work_engine), notifiers, faults)
     notification_jobs = providers.Singleton(NotificationJobs, notify)
 
     accrual = providers.Singleton(AccrualPeer, settings.provided.accrual_address, token)

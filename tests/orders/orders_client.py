@@ -29,7 +29,7 @@ class Orders:
     def __init__(self, channel: grpc.aio.Channel, person_id: str, metadata: Metadata) -> None:
         self.stub: OrderServiceAsyncStub = OrderServiceStub(channel)
         self.id = person_id
-        self._metadata = metadata
+        self.metadata = metadata
 
     @property
     def name(self) -> str:
@@ -38,10 +38,10 @@ class Orders:
     async def create(self, *lines: messages.NewOrderLine, **fields: Any) -> Order:
         """Makes an order; for the caller, unless `parent` says otherwise."""
         wanted = {"parent": self.name, "lines": lines, "request_id": str(uuid4())} | fields
-        return (await self._call("CreateOrder", messages.CreateOrderRequest(**wanted))).order
+        return await self._order("CreateOrder", messages.CreateOrderRequest(**wanted))
 
     async def get(self, name: str) -> Order:
-        return (await self._call("GetOrder", messages.GetOrderRequest(name=name))).order
+        return await self._order("GetOrder", messages.GetOrderRequest(name=name))
 
     async def events(self, name: str, limit: int = 100) -> list[Any]:
         """Returns the latest events, first to last."""
@@ -57,11 +57,15 @@ class Orders:
         known = {"name": order.name, "request_id": str(uuid4())}
         if "etag" in kind.DESCRIPTOR.fields_by_name:
             known["etag"] = order.etag
-        return (await self._call(method, kind(**(known | fields)))).order
+        return await self._order(method, kind(**(known | fields)))
 
     async def claim_next(self, location: str, *states: int, **fields: Any) -> Order:
         request: dict[str, Any] = {"location": location, "states": states, "request_id": str(uuid4())} | fields
-        return (await self._call("ClaimNextOrder", messages.ClaimNextOrderRequest(**request))).order
+        return await self._order("ClaimNextOrder", messages.ClaimNextOrderRequest(**request))
+
+    async def _order(self, method: str, request: Any) -> Order:
+        order: Order = (await self._call(method, request)).order
+        return order
 
     async def _call(self, method: str, request: Any) -> Any:
-        return await getattr(self.stub, method)(request, metadata=self._metadata, timeout=TIMEOUT_S)
+        return await getattr(self.stub, method)(request, metadata=self.metadata, timeout=TIMEOUT_S)

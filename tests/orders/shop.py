@@ -29,7 +29,7 @@ from tests.orders.customers_peer import People
 T = TypeVar("T")
 
 # Quick ones.
-QUICK: dict[str, Any] = {"sweep_every_s": 0.1, "jobs_dead_after_s": 2.0, "feed_every_s": 0.1}
+QUICK: dict[str, Any] = {"sweep_every_s": 0.1, "jobs_dead_after_s": 1.5, "feed_every_s": 0.1}
 
 
 @contextmanager
