@@ -38,13 +38,19 @@ class LedgerProcess:
         return self._process
 
     async def start(self) -> None:
-        """Returns when it answers."""
+        """Returns when it answers. Raises AssertionError with the end of its log if it does not."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "services.balance", "serve", env=self._environment, stdout=log, stderr=log
             )  # fmt: skip
         async with self.channel() as channel:
-            await asyncio.wait_for(channel.channel_ready(), START_LIMIT_S)
+            ready, ended = asyncio.ensure_future(channel.channel_ready()), asyncio.ensure_future(self.process.wait())
+            await asyncio.wait({ready, ended}, timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            started = ready.done() and not ended.done()
+            for waiting in (ready, ended):
+                waiting.cancel()
+            await asyncio.wait({ready, ended})
+        assert started, self._log.read_text(errors="replace")[-2000:]
 
     async def kill(self) -> None:
         """Ends it as `kill -9` does."""

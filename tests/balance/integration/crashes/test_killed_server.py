@@ -10,7 +10,7 @@ from shared.testing.databases import fresh_database
 from tests.balance.integration.crashes.conftest import MakeLoad
 from tests.balance.ledger_process import ledger_process
 
-KILLS = 4
+KILLS = 3
 STEPS_BETWEEN = 150
 
 
