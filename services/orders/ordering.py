@@ -56,6 +56,7 @@ class OrderingContainer(containers.DeclarativeContainer):
     customers = providers.Singleton(CustomersPeer, settings.provided.customers_address, token)
 
     # For callers.
+    orders = providers.Singleton(OrderReads, engine)
     transactions = providers.Singleton(PostgresOrderTransactions, providers.Singleton(Transactions, engine), announcements, faults)
     change = providers.Singleton(ChangeOrder, transactions, arbiter, terms, clock, observer)
     use_cases = providers.Singleton(
@@ -63,7 +64,7 @@ class OrderingContainer(containers.DeclarativeContainer):
         create=providers.Singleton(
             CreateOrder, transactions, customers, providers.Singleton(RandomIdentifiers, clock), terms, clock, observer
         ),
-        read=providers.Singleton(ReadOrder, providers.Singleton(OrderReads, engine)),
+        read=providers.Singleton(ReadOrder, orders),
         update=providers.Singleton(UpdateOrder, change, transactions, customers),
         change=change,
         hand_over=providers.Singleton(

@@ -10,6 +10,7 @@ from galen.orders.v1.order_pb2 import (
     FULFILMENT_DELIVERY,
     FULFILMENT_PICKUP,
     ORDER_ACTION_CANCEL,
+    ORDER_ACTION_PAY,
     ORDER_ACTION_UPDATE,
     ORDER_EVENT_KIND_CREATED,
     ORDER_PAYMENT_STATE_UNPAID,
@@ -45,7 +46,7 @@ async def test_a_new_order_is_priced_by_the_catalogue_and_holds_its_stock(counte
     assert (order.contact.display_name, order.contact.phone, order.contact.email) == ("Ann Example", "+353871234567", "ann@example.com")
     assert order.due_time.ToDatetime() - order.create_time.ToDatetime() == timedelta(minutes=15)
     assert (order.payment.state, order.pickup_code, order.assignee) == (ORDER_PAYMENT_STATE_UNPAID, "", "")
-    assert list(order.allowed_actions) == [ORDER_ACTION_CANCEL, ORDER_ACTION_UPDATE]
+    assert list(order.allowed_actions) == [ORDER_ACTION_CANCEL, ORDER_ACTION_UPDATE, ORDER_ACTION_PAY]
     assert [await counter.level(sku) for sku in (ibuprofen, cream)] == [LevelRow(10, 3), LevelRow(5, 1)]
     assert await customer.get(order.name) == order
 

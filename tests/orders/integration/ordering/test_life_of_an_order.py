@@ -8,6 +8,7 @@ import pytest
 from galen.orders.v1 import order_pb2 as orders
 from galen.orders.v1.order_service_pb2 import ReturnedUnits, ScannedUnits
 
+from services.orders.domain.ordering.model import State
 from shared.testing.errors import refusal_of
 from tests.orders.counter import LOT, Counter, Crew, order_id, scans_of, state_number
 from tests.orders.orders_client import line
@@ -62,7 +63,7 @@ async def test_an_approved_order_waits_for_its_money(crew: Crew) -> None:
         refused = await refusal_of(who.act(method, approved, **fields))
         assert (refused.reason, refused.metadata["pending"]) == ("OPERATION_PENDING", "CAPTURING")
     paid = await crew.counter.steps.settle(order_id(order))
-    assert paid.state == state_number("PAID")
+    assert paid.state is State.PAID
 
 
 async def test_what_is_approved_must_still_be_valid(crew: Crew) -> None:

@@ -29,6 +29,7 @@ ROLES = ("customer", "staff", "pharmacist", "admin")
 
 # Who may do what with an order for delivery that has nothing controlled, and what becomes of it.
 BY_PEOPLE = {
+    (State.PENDING_PAYMENT, Action.PAY): ("customer staff admin", State.PENDING_PAYMENT),
     (State.PENDING_PAYMENT, Action.UPDATE): ("customer staff admin", State.PENDING_PAYMENT),
     (State.UNDER_REVIEW, Action.UPDATE): ("customer staff admin", State.UNDER_REVIEW),
     (State.PAID, Action.UPDATE): ("customer staff admin", State.PAID),
