@@ -16,11 +16,11 @@ from collections.abc import Sequence
 import psycopg
 import uvloop
 
-from deploy.local.accrual_sim.log_lines import configure_logging
 from deploy.local.accrual_sim.postgres_storage import opened_storage
 from deploy.local.accrual_sim.server import listening
 from deploy.local.accrual_sim.settings import Settings, read_settings
 from deploy.local.accrual_sim.simulator import Simulator
+from deploy.local.simulation.log_lines import configure_logging
 from shared.clock import SystemClock
 
 _log = logging.getLogger("accrual_sim")

@@ -20,12 +20,12 @@ from aiohttp import web
 
 from deploy.local.accrual_sim.arrivals import Arrival
 from deploy.local.accrual_sim.control import control_routes
-from deploy.local.accrual_sim.documents import BadRequest, Fields, parse_json
 from deploy.local.accrual_sim.fault_answers import faulty_answer, too_many_requests
 from deploy.local.accrual_sim.faults import Fault, FaultKind, Operation
 from deploy.local.accrual_sim.orders import NUMBER_LENGTH_MAX
 from deploy.local.accrual_sim.rewards import Good, Reward, RewardType
 from deploy.local.accrual_sim.simulator import Simulator, is_order_number
+from deploy.local.simulation.documents import BadRequest, Fields, parse_json
 from shared.clock import Clock
 
 BODY_SIZE_MAX = 1 << 20

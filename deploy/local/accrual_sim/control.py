@@ -25,10 +25,10 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from deploy.local.accrual_sim.arrivals import Arrival
-from deploy.local.accrual_sim.documents import BadRequest, Fields, parse_json
 from deploy.local.accrual_sim.faults import FAULTS_MAX, Operation, fault_from
 from deploy.local.accrual_sim.orders import Status
 from deploy.local.accrual_sim.simulator import Behaviour, Simulator, is_order_number
+from deploy.local.simulation.documents import BadRequest, Fields, parse_json
 
 DELAY_S_MAX = 86_400.0
 RATE_LIMIT_MAX = 10_000_000

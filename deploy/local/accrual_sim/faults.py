@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TypeVar
 
-from deploy.local.accrual_sim.documents import BadRequest, Fields
 from deploy.local.accrual_sim.orders import NUMBER_LENGTH_MAX
+from deploy.local.simulation.documents import BadRequest, Fields
 
 FAULTS_MAX = 1000
 _SIZE_MAX = 1 << 30

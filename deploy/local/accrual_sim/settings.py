@@ -9,11 +9,9 @@ from typing import TypeVar
 
 from deploy.local.accrual_sim.control import DELAY_S_MAX, RATE_LIMIT_MAX
 from deploy.local.accrual_sim.simulator import Behaviour
+from deploy.local.simulation.setting_values import database_uri, flag, host_and_port, log_format
 
 DEFAULT_ADDRESS = "127.0.0.1:8090"
-LOG_FORMATS = ("auto", "console", "json")
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
 
 T = TypeVar("T")
 
@@ -44,18 +42,18 @@ def read_settings(argv: Sequence[str] | None, environment: Mapping[str, str]) ->
         except ValueError as error:
             parser.error(f"{variable}: {error}")
 
-    host, port = chosen(given.address, "RUN_ADDRESS", DEFAULT_ADDRESS, _host_and_port)
+    host, port = chosen(given.address, "RUN_ADDRESS", DEFAULT_ADDRESS, host_and_port)
     return Settings(
         host=host,
         port=port,
-        database_uri=chosen(given.database_uri, "DATABASE_URI", "", _database_uri),
+        database_uri=chosen(given.database_uri, "DATABASE_URI", "", database_uri),
         database_role=environment.get("DATABASE_ROLE") or None,
         behaviour=Behaviour(
             calculation_delay_s=chosen(given.calculation_delay, "ACCRUAL_SIM_CALCULATION_DELAY_S", "1", _delay),
             rate_limit_per_minute=chosen(given.rate_limit, "ACCRUAL_SIM_RATE_LIMIT", "6000", _rate_limit),
-            auto_register=chosen(given.auto_register, "ACCRUAL_SIM_AUTO", "false", _flag),
+            auto_register=chosen(given.auto_register, "ACCRUAL_SIM_AUTO", "false", flag),
         ),
-        log_format=chosen(None, "LOG_FORMAT", "auto", _log_format),
+        log_format=chosen(None, "LOG_FORMAT", "auto", log_format),
     )
 
 
@@ -81,20 +79,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _host_and_port(value: str) -> tuple[str, int]:
-    """`:8090` means the loopback address: who wants the simulator, control endpoint included, open to the network says 0.0.0.0."""
-    host, _, port = value.removeprefix("http://").rstrip("/").rpartition(":")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
-        raise ValueError("must be host:port")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def _database_uri(value: str) -> str | None:
-    if value and not value.startswith(("postgres://", "postgresql://")):
-        raise ValueError("must begin with postgres:// or postgresql://")
-    return value or None
-
-
 def _delay(value: str) -> float:
     delay_s = float(value)
     if not 0 <= delay_s <= DELAY_S_MAX:
@@ -107,15 +91,3 @@ def _rate_limit(value: str) -> int:
     if not 1 <= limit <= RATE_LIMIT_MAX:
         raise ValueError(f"must be 1 to {RATE_LIMIT_MAX}")
     return limit
-
-
-def _flag(value: str) -> bool:
-    if value.lower() not in _TRUE | _FALSE:
-        raise ValueError("must be true or false")
-    return value.lower() in _TRUE
-
-
-def _log_format(value: str) -> str:
-    if value not in LOG_FORMATS:
-        raise ValueError(f"must be one of {', '.join(LOG_FORMATS)}")
-    return value

@@ -11,9 +11,9 @@ from decimal import Decimal
 from deploy.local.accrual_sim.arrivals import Arrival, ArrivalLog
 from deploy.local.accrual_sim.faults import FaultSchedule, Operation
 from deploy.local.accrual_sim.orders import NUMBER_LENGTH_MAX, Answer, Status, automatic_order, calculated_order, settled_order
-from deploy.local.accrual_sim.rate_limit import SlidingWindowLimiter
 from deploy.local.accrual_sim.rewards import Good, Reward, accrual_of
 from deploy.local.accrual_sim.storage import Storage
+from deploy.local.simulation.rate_limit import SlidingWindowLimiter
 from shared.clock import Clock
 from shared.luhn import is_luhn_valid
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local.accrual_sim.documents import AMOUNT_MAX, BadRequest, Fields, parse_json
+from deploy.local.simulation.documents import AMOUNT_MAX, BadRequest, Fields, parse_json
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),

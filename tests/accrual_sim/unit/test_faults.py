@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local.accrual_sim.documents import BadRequest, parse_json
 from deploy.local.accrual_sim.faults import Fault, FaultKind, FaultSchedule, Operation, RetryAfterForm, fault_from
+from deploy.local.simulation.documents import BadRequest, parse_json
 
 ERROR, SLOW, DROP = FaultKind.INTERNAL_ERROR, FaultKind.SLOW, FaultKind.DROP
 GET, POST = Operation.GET_ORDER, Operation.POST_ORDER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.local.accrual_sim.rate_limit import SlidingWindowLimiter
+from deploy.local.simulation.rate_limit import SlidingWindowLimiter
 
 
 class Stopwatch:
