@@ -17,7 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.orders.adapters.postgres import order_pages
 from services.orders.adapters.postgres.order_pages import PostgresOrderPages
 from services.orders.application.ordering.read_ports import OrderFilter, OrderSearch
-from services.orders.domain.ordering.filter import AssigneeTerm, CreateTimeTerm, HasRxTerm, Operator, SkuTerm, StateTerm, Term, TotalTerm
+from services.orders.domain.ordering.filter import (
+    AssigneeTerm,
+    CreateTimeTerm,
+    HasRxTerm,
+    Operator,
+    SkuTerm,
+    StateTerm,
+    Term,
+    TotalTerm,
+    parse_filter,
+)
 from services.orders.domain.ordering.model import Order, State
 from services.orders.domain.ordering.search import query_words
 from tests.orders.filters import filter_text, passes
@@ -141,6 +151,17 @@ async def test_a_search_finds_just_what_has_all_the_words(
     ours = {order.id for order in orders}
     expected = [order.id for order in orders if all(any(one.startswith(word) for one in order.words) for word in query_words(query))]
     assert [order_id for order_id in found if order_id in ours] == expected
+
+
+@pytest.mark.parametrize("text", ["sku = P-SOME", "sku = P-SOME AND state != PAID", "sku = P-COMMON AND sku = P-RARE"])
+async def test_orders_with_a_rare_sku_are_paged_through_too(
+    orders: Sequence[WrittenOrder], looks: None, reads_engine: AsyncEngine, text: str
+) -> None:
+    terms = parse_filter(text)
+
+    found = await all_listed(PostgresOrderPages(reads_engine), None, terms, 2)
+
+    assert found == [order.id for order in orders if passes(order.facts, terms)]
 
 
 class Statements:

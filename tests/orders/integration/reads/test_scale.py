@@ -58,21 +58,28 @@ def orders_handled(plan: Mapping[str, Any]) -> float:
     return float(sum(sum(node.get(kind, 0) for kind in kinds) * node["Actual Loops"] for node in scans))
 
 
-async def explained(engine: AsyncEngine, asked: list[tuple[str, Any]]) -> float:
-    """Runs the statements again in a transaction; returns how many orders they read."""
-    total = 0.0
+async def explained(engine: AsyncEngine, asked: list[tuple[str, Any]]) -> list[Mapping[str, Any]]:
+    """Runs the statements again in a transaction; returns their plans."""
+    plans = []
     async with engine.connect() as connection:
         for statement, parameters in asked:
             if "set_config" in statement:
                 await connection.exec_driver_sql(statement, parameters)
                 continue
             found = await connection.exec_driver_sql(f"explain (analyze, timing off, format json) {statement}", parameters)
-            total += orders_handled(found.scalar_one()[0]["Plan"])
-    return total
+            plans.append(found.scalar_one()[0]["Plan"])
+    return plans
 
 
 async def page_of(engine: AsyncEngine, kind: str, text: str, after: Place | None = None) -> tuple[OrderPage, float]:
     """Returns a page, and how many orders were read for it."""
+    page, plans = await page_and_plans(engine, kind, text, after)
+    return page, sum(map(orders_handled, plans))
+
+
+async def page_and_plans(
+    engine: AsyncEngine, kind: str, text: str, after: Place | None = None
+) -> tuple[OrderPage, list[Mapping[str, Any]]]:
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -133,3 +140,12 @@ async def test_what_an_index_orders_is_read_no_further_than_the_page(many: Async
 
     assert len(page.orders) == PAGE
     assert handled <= 2 * PAGE + 1
+
+
+async def test_words_that_everybody_has_are_not_looked_up_in_the_index(many: AsyncEngine) -> None:
+    """A million orders would have to be collected there."""
+    _, plans = await page_and_plans(many, "search", "alex unique")
+
+    (looked_up,) = [node["Index Cond"] for plan in plans for node in nodes(plan) if node["Node Type"] == "Bitmap Index Scan"]
+    assert "unique" in looked_up
+    assert "alex" not in looked_up
