@@ -42,10 +42,10 @@ class Service:
 
 SERVICES: tuple[Service, ...] = (
     Service("balance", metrics_port=9101, grpc_port=50051, peers=("customers",), gets=("CHAIN_KEY_FILE",)),
-    Service("orders", metrics_port=9102, grpc_port=50052, peers=("accrual", "customers")),
+    Service("orders", metrics_port=9102, grpc_port=50052, peers=("balance", "accrual", "customers")),
     Service("accrual", metrics_port=9103, grpc_port=50053, peers=("balance", "customers"), gets=("ACCRUAL_SYSTEM_ADDRESS",)),
     Service("customers", metrics_port=9104, grpc_port=50054, peers=("balance",), gets=("SIGNING_KEY_FILE",)),
-    Service("gateway", metrics_port=9105, peers=("balance", "accrual", "customers"), gets=("RUN_ADDRESS",)),
+    Service("gateway", metrics_port=9105, peers=("balance", "orders", "accrual", "customers"), gets=("RUN_ADDRESS",)),
 )
 
 

@@ -10,7 +10,7 @@ from galen.accrual.v1 import accrual_service_pb2
 from galen.balance.v1 import balance_service_pb2
 from galen.customers.v1 import auth_service_pb2, customer_service_pb2
 from galen.inventory.v1 import inventory_service_pb2
-from galen.orders.v1 import catalog_service_pb2, order_service_pb2, prescription_service_pb2
+from galen.orders.v1 import catalog_service_pb2, order_service_pb2, payment_service_pb2, prescription_service_pb2
 from google.protobuf import any_pb2
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
@@ -30,6 +30,7 @@ FILES: Sequence[FileDescriptor] = (
     prescription_service_pb2.DESCRIPTOR,
     inventory_service_pb2.DESCRIPTOR,
     order_service_pb2.DESCRIPTOR,
+    payment_service_pb2.DESCRIPTOR,
 )
 # Packages that another service's process serves.
 SERVED_BY = {"inventory": "orders"}
@@ -98,11 +99,8 @@ class Method:
 
     async def _first_answer(self, channel: grpc.aio.Channel, request: Message, metadata: Metadata) -> Message | None:
         read = self.response_type.FromString
-        if self.contract.receives_stream:
-            both = channel.stream_stream(self.path, _serialized, read)(iter([request]), metadata=metadata, timeout=CALL_LIMIT_S)
-            answers = [answer async for answer in both]
-            return answers[0]
         if self.streams:
+            # On the wire one message is a stream of one message.
             stream = channel.unary_stream(self.path, _serialized, read)(request, metadata=metadata, timeout=CALL_LIMIT_S)
             answer = await stream.read()
             stream.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ RESERVATION = f"reservations/{UNKNOWN_ID}"
 ORDER = f"{CUSTOMER}/orders/{UNKNOWN_ID}"
 # Of an order that is acted on as it was read.
 READ = {"name": ORDER, "etag": "1"}
+TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 FAR_DAY = {"year": 2099, "month": 12, "day": 31}
 DELIVERED = {"parent": MAIN, "sku": SKU, "lotNumber": "L-1", "expireDate": FAR_DAY, "quantity": 10}
 PRESCRIPTION = {"number": "RX-1", "prescriber": "Dr. Faraday", "issueDate": {"year": 2026, "month": 1, "day": 2}, "skus": [SKU]}
@@ -112,6 +114,14 @@ ORDERS: Mapping[str, dict[str, Any]] = {
     "ClaimNextOrder": {"location": MAIN},
     "ReleaseClaim": {"name": ORDER},
     "GetOrderQueueStats": {"location": MAIN},
+    "StartPayment": {"order": ORDER, "method": "PAYMENT_METHOD_CARD", "card": "pm_card_visa"},
+    "GetPayment": {"name": f"{ORDER}/payments/{UNKNOWN_ID}"},
+    "ListPayments": {"parent": ORDER},
+    "CreateRefund": {"order": ORDER, "amountMinor": 100, "reason": "goodwill"},
+    "GetRefund": {"name": f"{ORDER}/refunds/{UNKNOWN_ID}"},
+    "ListRefunds": {"parent": ORDER},
+    "DeliverWebhook": {"body": "e30=", "signature": "t=1700000000,v1=00"},
+    "ReconcilePayments": {"startTime": "2026-01-01T00:00:00Z"},
 }
 INVENTORY: Mapping[str, dict[str, Any]] = {
     "CreateLocation": {"locationId": "second", "displayName": "The second pharmacy"},
@@ -128,9 +138,9 @@ INVENTORY: Mapping[str, dict[str, Any]] = {
     "ReleaseLot": {"name": LOT, "reason": "it was dry"},
     "RecallLot": {"sku": SKU, "lotNumber": "L-2", "reason": "the maker recalls it"},
     "ListStockMovements": {"parent": MAIN},
-    "CreateReservation": {"location": MAIN, "lines": [{"sku": SKU, "quantity": 1}], "expireTime": "2100-01-01T00:00:00Z"},
+    "CreateReservation": {"location": MAIN, "lines": [{"sku": SKU, "quantity": 1}], "expireTime": TOMORROW},
     "GetReservation": {"name": RESERVATION},
-    "ExtendReservation": {"name": RESERVATION, "expireTime": "2100-01-01T00:00:00Z"},
+    "ExtendReservation": {"name": RESERVATION, "expireTime": TOMORROW},
     "CommitReservation": {"name": RESERVATION},
     "ReleaseReservation": {"name": RESERVATION},
     "ImportStock": {**DELIVERED, "dryRun": True},
