@@ -66,17 +66,10 @@ class Journal:
 
     def after(self) -> Account:
         """Returns the account as the operations written so far leave it."""
-        return replace(
-            self.account,
-            version=self.version,
-            posted=self.posted,
-            held=self.held,
-            debt=self.debt,
-            lifetime_earned=self.earned,
-            lifetime_spent=self.spent,
-            min_balance=self.min_balance,
-            updated_at=self.now,
-        )
+        return Account(
+            self.name, self.version, self.posted, self.held, self.debt, self.earned, self.spent, self.min_balance,
+            self.account.created_at, self.now,
+        )  # fmt: skip
 
     def spendable(self) -> int:
         """Returns what can be spent now less debt; below zero while debt is larger."""
@@ -106,11 +99,11 @@ class Journal:
 
         Returns what was taken and how much was lacking.
         """
-        return self._walk(amount, first, lambda lot, taken: replace(lot, remaining=lot.remaining - taken))
+        return self._walk(amount, first, lambda lot, taken: lot.moved(remaining=-taken))
 
     def set_aside(self, amount: int) -> LotUses:
         """Sets `amount` of spendable lots aside; the caller has made sure that it is there."""
-        uses, lacking = self._walk(amount, (), lambda lot, taken: replace(lot, held=lot.held + taken))
+        uses, lacking = self._walk(amount, (), lambda lot, taken: lot.moved(held=taken))
         assert lacking == 0
         return uses
 
@@ -148,7 +141,7 @@ class Journal:
             lot = self.lots.get(lot_id)
             if lot is None:
                 raise LotsTruncated
-            self.put_lot(replace(lot, remaining=lot.remaining + remaining * amount, held=lot.held + held * amount))
+            self.put_lot(lot.moved(remaining=remaining * amount, held=held * amount))
 
     # --- holds
 
@@ -184,7 +177,7 @@ class Journal:
         if self._last_loaded is not None and self._last_loaded.is_expired(self.now):
             raise LotsTruncated  # more may have expired
         for lot in sorted((lot for lot in self.lots.values() if lot.is_expired(self.now) and lot.free > 0), key=_spending_key):
-            self.put_lot(replace(lot, remaining=lot.held))
+            self.put_lot(lot.moved(remaining=-lot.free))
             self.posted -= lot.free
             self.write_own(Kind.LOT_EXPIRY, lot.free, "", ((lot.id, lot.free),), lot.id)
 

@@ -118,6 +118,10 @@ class Lot:
     def free(self) -> int:
         return self.remaining - self.held
 
+    def moved(self, *, remaining: int = 0, held: int = 0) -> Lot:
+        """Returns the lot with so much more remaining, and so much more of it held."""
+        return Lot(self.id, self.amount, self.remaining + remaining, self.held + held, self.available_at, self.expires_at)
+
     def is_expired(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now
 
