@@ -7,6 +7,7 @@ Drain: not ready -> wait, so that callers notice -> stop accepting, let calls en
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -79,6 +80,8 @@ def serve(parts: ServiceParts) -> None:
 async def _serve_until_signal(parts: ServiceParts) -> None:
     stop = stop_on_signals()
     async with running(parts) as service:
+        gc.collect()
+        gc.freeze()  # modules, messages and rules stay until the end: there is nothing to be found among them, however often one looks
         ended = asyncio.create_task(_first_end(service.tasks))
         await asyncio.wait([asyncio.create_task(stop.wait()), ended], return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
