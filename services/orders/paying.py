@@ -42,7 +42,7 @@ def _lines(file: Path | None) -> list[str]:
 def _provider(settings: OrdersSettings, clock: Clock) -> StripeProvider:
     key = next(iter(_lines(settings.payment_provider_key_file)), "")
     limits = StripeLimits(total_s=settings.payment_provider_timeout_s)
-    return StripeProvider(settings.payment_provider_address, key, limits, clock)
+    return StripeProvider(settings.payment_provider_address, key, settings.payment_return_url, limits, clock)
 
 
 def _webhooks(settings: OrdersSettings, clock: Clock) -> StripeWebhooks:

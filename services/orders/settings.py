@@ -81,6 +81,9 @@ class PaymentSettings(ServiceSettings):
         default=None, description="the secrets that the provider signs its messages with, one in a line; several while one is replaced"
     )
     payment_provider_timeout_s: float = Field(default=20.0, gt=0, description="seconds that the provider has for an answer")
+    payment_return_url: Annotated[str, AfterValidator(_http_url)] = Field(
+        default="http://127.0.0.1:8080/", description="where a payer's bank sends their browser back to"
+    )
     payment_look_every_s: float = Field(default=10.0, gt=0, description="seconds between looks at payments that wait for the provider")
 
 

@@ -33,10 +33,11 @@ class PostgresMessages:
             "received_at": func.clock_timestamp(),
         }
         async with self._engine.begin() as connection:
-            stored = await connection.execute(insert(webhook_event).values(row).on_conflict_do_nothing())
-            if stored.rowcount == 1:
+            adding = insert(webhook_event).values(row).on_conflict_do_nothing().returning(webhook_event.c.event_id)
+            is_new = (await connection.execute(adding)).first() is not None
+            if is_new:
                 await self._jobs.enqueue(connection, WORK_ON_MESSAGE_JOB, event_id=event.id)
-            return stored.rowcount == 1
+        return is_new
 
     async def body_of(self, event_id: str) -> bytes | None:
         is_open = webhook_event.c.state.in_(("NEW", "WAITING"))

@@ -34,7 +34,6 @@ BY_PEOPLE = {
     (State.UNDER_REVIEW, Action.UPDATE): ("customer staff admin", State.UNDER_REVIEW),
     (State.PAID, Action.UPDATE): ("customer staff admin", State.PAID),
     (State.PENDING_PAYMENT, Action.CANCEL): ("customer staff admin", State.CANCELLED),
-    (State.PENDING_PAYMENT, Action.PAY): ("customer staff admin", State.PENDING_PAYMENT),
     (State.PAID, Action.CANCEL): ("customer staff admin", State.CANCELLED),
     (State.PREPARING, Action.CANCEL): ("staff admin", State.CANCELLED),
     (State.READY, Action.CANCEL): ("staff admin", State.CANCELLED),

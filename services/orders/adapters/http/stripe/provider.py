@@ -52,9 +52,11 @@ class _Answer:
 class StripeProvider:
     """A client with connections of its own. `address` is a URL without a slash at its end."""
 
-    def __init__(self, address: str, api_key: str, limits: StripeLimits, clock: Clock) -> None:
+    def __init__(self, address: str, api_key: str, return_url: str, limits: StripeLimits, clock: Clock) -> None:
+        """`return_url` is where a payer's bank sends their browser when they have done what it asked for."""
         self._address = address
         self._headers = {"Authorization": f"Bearer {api_key}", "Stripe-Version": API_VERSION, "User-Agent": "galen-orders"}
+        self._return_url = return_url
         self._limits = limits
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
@@ -78,7 +80,7 @@ class StripeProvider:
             "metadata[payment_id]": str(payment.id),
             "metadata[order_id]": str(payment.order_id),
             "metadata[order_number]": payment.order_number,
-            **({"payment_method": payment.card, "confirm": "true"} if payment.card else {}),
+            **({"payment_method": payment.card, "confirm": "true", "return_url": self._return_url} if payment.card else {}),
         }
         return await self._intent("POST", "/v1/payment_intents", form, payment.key("create"))
 
