@@ -1,18 +1,36 @@
-"""New orders: one statement for all their rows, however many lines they have."""
+"""New orders, written in few round trips: one statement for all rows of an order, however many lines it has.
+
+These statements go to the driver itself, several at once where none needs the answer of another: making orders is what the service does
+most, and here each round trip and each layer costs a good part of it. The transaction is the one of the SQLAlchemy connection above.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
+import psycopg
+from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.orders.adapters.postgres import medicines
 from services.orders.adapters.postgres.order_rows import address_json
+from services.orders.adapters.postgres.stock_statements import RESERVE
 from services.orders.application.ordering.ports import NumberTaken
+from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.errors import LocationNotFound
 from services.orders.domain.ordering.model import Order, OrderEvent
+from shared.requests import RequestKey
+
+Driver: TypeAlias = psycopg.AsyncConnection[Any]
+
+_CLAIM = """
+insert into request_log (actor, request_id, fingerprint) values (%s, %s, %s) on conflict do nothing returning request_id
+"""
+_REMEMBER = "update request_log set reply = %s::jsonb where actor = %s and request_id = %s"
+_MEDICINES = f"select {', '.join(column.name for column in medicines.COLUMNS)} from medicine where sku = any(%s)"  # noqa: S608
 
 # What a line has a column for, and of which type.
 _LINE = {
@@ -65,14 +83,42 @@ select (select count(*) from place) as places, (select count(*) from stored) as 
 """  # noqa: S608  the columns are ours
 
 
-async def insert_order(connection: AsyncConnection, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
+async def driver_of(connection: AsyncConnection) -> Driver:
+    """Returns the connection of the driver, in the same transaction."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
+    return driver
+
+
+async def claim_and_read(driver: Driver, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
+    """Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines of the SKUs."""
+    reading = driver.cursor(row_factory=dict_row)
+    async with driver.pipeline():
+        claim = None if key is None else await driver.execute(_CLAIM, (key.actor, key.request_id, key.fingerprint))
+        await reading.execute(_MEDICINES, (list(skus),))
+    is_new = claim is None or await claim.fetchone() is not None
+    return is_new, {row["sku"]: Medicine(**row) for row in await reading.fetchall()}
+
+
+async def insert_order(driver: Driver, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
     """Stores an order with its lines and its first event. Raises LocationNotFound, NumberTaken."""
     values = _order_values(order) | _event_values(event) | _line_values(order) | {"words": list(words)}
-    row = (await connection.exec_driver_sql(_INSERT, values)).one()
-    if not row.places:
+    row = await (await driver.execute(_INSERT.encode(), values)).fetchone()
+    assert row is not None
+    places, orders = row
+    if not places:
         raise LocationNotFound
-    if not row.orders:
+    if not orders:
         raise NumberTaken
+
+
+async def remember_and_reserve(driver: Driver, key: RequestKey | None, reply: str, reservation: Mapping[str, Any]) -> bool:
+    """Stores the reply and holds the units; tells whether all could be held. The levels are locked last, from here to the commit."""
+    async with driver.pipeline():
+        if key is not None:
+            await driver.execute(_REMEMBER, (reply, key.actor, key.request_id))
+        reserved = await driver.execute(RESERVE.encode(), reservation)
+    return reserved.rowcount == len(reservation["skus"])
 
 
 def _order_values(order: Order) -> dict[str, Any]:

@@ -6,16 +6,18 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 
-from services.orders.adapters.postgres import medicines, prescriptions
-from services.orders.adapters.postgres.order_inserts import insert_order
+from services.orders.adapters.postgres import prescriptions
+from services.orders.adapters.postgres.order_inserts import claim_and_read, driver_of, insert_order, remember_and_reserve
 from services.orders.adapters.postgres.order_limits import lock_ordered
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
-from services.orders.adapters.postgres.stock import PostgresStock
+from services.orders.adapters.postgres.stock import PostgresStock, reservation_values
 from services.orders.adapters.postgres.transactions import Transaction, Transactions
+from services.orders.application.inventory.stock import Cause
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.creation import PeriodLimit
@@ -52,8 +54,10 @@ class PostgresOrderTransaction:
     async def lock_next(self, location_id: str, states: Collection[State], *, not_of: str) -> Order | None:
         return await self._orders.lock_next(location_id, states, not_of=not_of)
 
-    async def medicines(self, skus: Collection[str]) -> Mapping[str, Medicine]:
-        return await medicines.find_many(self._connection, skus)
+    async def begin_order(self, key: RequestKey | None, skus: Collection[str]) -> Order | Mapping[str, Medicine]:
+        is_new, medicines = await claim_and_read(await driver_of(self._connection), key, skus)
+        answer = None if is_new or key is None else await self.answered(key)
+        return medicines if answer is None else answer
 
     async def lock_ordered(self, customer_id: str, limits: Sequence[PeriodLimit], now: datetime) -> Mapping[str, int]:
         return await lock_ordered(self._connection, customer_id, limits, now)
@@ -68,21 +72,35 @@ class PostgresOrderTransaction:
         await prescriptions.give_back(self._connection, order_id)
 
     async def insert(self, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
-        await insert_order(self._connection, order, event, words)
+        await insert_order(await driver_of(self._connection), order, event, words)
         await self._orders.announce(order, event)
+
+    async def hold(self, order: Order, cause: Cause, key: RequestKey | None) -> None:
+        assert order.times.due is not None
+        units = {line.sku: line.quantity for line in order.lines}
+        wanted: dict[str, Any] = {"order_id": order.id, "expires_at": order.times.due, "cause": cause}
+        values = reservation_values(order.id, order.location_id, units, **wanted)
+        reply = self._transaction.reply(Order, _remembered(order))
+        if not await remember_and_reserve(await driver_of(self._connection), key, reply, values):
+            await self.stock.reserve(order.id, order.location_id, units, **wanted)
 
     async def store(self, before: Order, outcome: Outcome) -> None:
         await self._orders.store(before, outcome.order)
         await self._orders.append_event(outcome.order, outcome.event)
 
     async def remember(self, key: RequestKey, answer: Order) -> None:
-        # The code is for the customer at the counter, and no caller is ever answered with it; so it is kept in one place only.
-        await self._transaction.remember(key, Order, replace(answer, pickup_code=""))
+        await self._transaction.remember(key, Order, _remembered(answer))
 
     async def commit(self) -> None:
         self._faults.reach(COMMITTING)
-        await self._connection.commit()
+        # SQLAlchemy would commit only what it has begun itself.
+        await (await driver_of(self._connection)).commit()
         self._faults.reach(COMMITTED)
+
+
+def _remembered(answer: Order) -> Order:
+    """The code is for the customer at the counter, and no write is ever answered with it; so it is kept in one place only."""
+    return replace(answer, pickup_code="")
 
 
 class PostgresOrderTransactions:
@@ -92,7 +110,7 @@ class PostgresOrderTransactions:
         self._faults = faults or Faults()
 
     async def answer_of(self, key: RequestKey) -> Order | None:
-        async with self._transactions.begin() as transaction:
+        async with self._transactions.reading() as transaction:
             return await transaction.look_up(key, Order)
 
     @asynccontextmanager

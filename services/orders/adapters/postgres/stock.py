@@ -30,7 +30,7 @@ class PostgresStock:
         self, reservation_id: UUID, location_id: str, lines: Mapping[str, int], *, order_id: UUID | None, expires_at: datetime, cause: Cause
     ) -> None:
         asked = {"location": location_id, "skus": list(lines), "quantities": list(lines.values())}
-        values = {**asked, "reservation": reservation_id, "order": order_id, "expires_at": expires_at, **asdict(cause)}
+        values = reservation_values(reservation_id, location_id, lines, order_id=order_id, expires_at=expires_at, cause=cause)
         if (await self._run(statements.RESERVE, values)).rowcount == len(lines):
             return
         short = _short(await self._run(statements.SHORT_LEVELS, asked))
@@ -119,6 +119,14 @@ class PostgresStock:
 
     async def _run(self, statement: str, values: Mapping[str, Any]) -> CursorResult[Any]:
         return await self._connection.exec_driver_sql(statement, dict(values))
+
+
+def reservation_values(
+    reservation_id: UUID, location_id: str, lines: Mapping[str, int], *, order_id: UUID | None, expires_at: datetime, cause: Cause
+) -> dict[str, Any]:
+    """Returns what the statement RESERVE takes. It holds all lines, and says how many, or does nothing."""
+    asked = {"location": location_id, "skus": list(lines), "quantities": list(lines.values())}
+    return {**asked, "reservation": reservation_id, "order": order_id, "expires_at": expires_at, **asdict(cause)}
 
 
 def _check_sold(state: str) -> None:

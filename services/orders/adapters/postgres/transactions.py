@@ -39,6 +39,10 @@ class Transaction:
         """Stores the answer of the request that `answered` began."""
         await self._log.finish(self.connection, key, {"answer": self._codec(kind).dump_python(answer, mode="json")})
 
+    def reply(self, kind: type[T], answer: T) -> str:
+        """Returns what `remember` stores, as JSON."""
+        return f'{{"answer": {self._codec(kind).dump_json(answer).decode()}}}'
+
     async def commit(self, key: RequestKey, kind: type[T], answer: T) -> None:
         """Remembers the answer of the request that `answered` began, and commits."""
         await self.remember(key, kind, answer)
@@ -67,4 +71,11 @@ class Transactions:
     async def begin(self) -> AsyncIterator[Transaction]:
         """Opens a transaction for the length of the block."""
         async with self._engine.connect() as connection:
+            yield Transaction(connection, self._log, self._codecs)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """The same for a single read: there is no transaction to begin or to end."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
             yield Transaction(connection, self._log, self._codecs)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from services.orders.application.ordering.ports import (
     OrderTransaction,
     OrderTransactions,
 )
+from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.errors import AddressNotFound, InsufficientStock
 from services.orders.domain.inventory.errors import StockShort
 from services.orders.domain.ordering.changes import Terms
@@ -92,11 +93,18 @@ class CreateOrder:
         check_each_once([one.sku for one in new.wanted])
         profile = await self._profile(new)
         try:
-            order = await self._create(new, profile, caller, key)
+            return await self._numbered(new, profile, caller, None if new.validate_only else key)
         except StockShort as short:
             self._observer.stock_was_short(new.location_id, short.lines)
             raise InsufficientStock(short.lines) from short
-        return order
+
+    async def _numbered(self, new: NewOrder, profile: _Profile, caller: Caller, key: RequestKey | None) -> Order:
+        """Begins anew where the number that was drawn is another order's."""
+        while True:
+            try:
+                return await self._create(new, profile, caller, key)
+            except NumberTaken:
+                continue
 
     async def _profile(self, new: NewOrder) -> _Profile:
         """Asks for both at once. The address of somebody else is not even asked for."""
@@ -110,28 +118,26 @@ class CreateOrder:
         )
         return _Profile(_answer(contact), _answer(address))
 
-    async def _create(self, new: NewOrder, profile: _Profile, caller: Caller, key: RequestKey) -> Order:
+    async def _create(self, new: NewOrder, profile: _Profile, caller: Caller, key: RequestKey | None) -> Order:
+        """Without a key everything is done and nothing committed."""
         async with self._transactions.begin() as transaction:
-            answer = None if new.validate_only else await transaction.answered(key)
-            if answer is not None:
-                return answer
-            lines, currency = await self._judged(transaction, new)
-            order = self._order(new, profile, lines, currency)
+            found = await transaction.begin_order(key, [one.sku for one in new.wanted])
+            if isinstance(found, Order):
+                return found
+            order = self._order(new, profile, await self._judged(transaction, new, found), found[new.wanted[0].sku].currency)
             event = _created(order, caller)
-            order = await self._stored(transaction, order, event)
-            if new.validate_only:
-                await _reserve(transaction, order, event)
+            await transaction.insert(order, event, _words(order))
+            named = _prescriptions(order.lines)
+            if named:
+                await transaction.count_prescriptions(named, order.id)
+            await transaction.hold(order, Cause(event.actor.name, order.name), key)
+            if key is None:
                 return order
-            await transaction.remember(key, order)
-            # Last of all: from here to the commit whoever wants the same medicine waits.
-            await _reserve(transaction, order, event)
             await transaction.commit()
         self._observer.order_created(order)
         return order
 
-    async def _judged(self, transaction: OrderTransaction, new: NewOrder) -> tuple[tuple[Line, ...], str]:
-        """Returns the lines and their currency."""
-        medicines = await transaction.medicines([one.sku for one in new.wanted])
+    async def _judged(self, transaction: OrderTransaction, new: NewOrder, medicines: Mapping[str, Medicine]) -> tuple[Line, ...]:
         lines = priced(new.wanted, medicines)
         now = self._clock.now()
         limits = period_limits(new.wanted, medicines)
@@ -140,7 +146,7 @@ class CreateOrder:
         named = _prescriptions(lines)
         if named:
             check_prescriptions(lines, await transaction.lock_prescriptions(new.customer_id, named), now.date())
-        return lines, medicines[lines[0].sku].currency
+        return lines
 
     def _order(self, new: NewOrder, profile: _Profile, lines: tuple[Line, ...], currency: str) -> Order:
         now = self._clock.now()
@@ -164,19 +170,6 @@ class CreateOrder:
             events=1,
         )
 
-    async def _stored(self, transaction: OrderTransaction, order: Order, event: OrderEvent) -> Order:
-        """Stores it under a number that nobody has, and counts it on its prescriptions."""
-        while True:
-            try:
-                await transaction.insert(order, event, _words(order))
-                break
-            except NumberTaken:
-                order = replace(order, number=self._identifiers.order_number())
-        named = _prescriptions(order.lines)
-        if named:
-            await transaction.count_prescriptions(named, order.id)
-        return order
-
 
 def _answer(answer: T | BaseException) -> T:
     """Raises what one of two calls failed with, once both have ended."""
@@ -197,11 +190,3 @@ def _created(order: Order, caller: Caller) -> OrderEvent:
 def _words(order: Order) -> list[str]:
     medicines = [text for line in order.lines for text in (line.sku, line.display_name)]
     return stored_words(number=order.number, name=order.contact.display_name, phone=order.contact.phone, medicines=medicines)
-
-
-async def _reserve(transaction: OrderTransaction, order: Order, event: OrderEvent) -> None:
-    """Raises StockShort."""
-    assert order.times.due is not None
-    units = {line.sku: line.quantity for line in order.lines}
-    cause = Cause(event.actor.name, order.name)
-    await transaction.stock.reserve(order.id, order.location_id, units, order_id=order.id, expires_at=order.times.due, cause=cause)

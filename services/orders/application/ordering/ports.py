@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Protocol
 from uuid import UUID
 
-from services.orders.application.inventory.stock import Stock
+from services.orders.application.inventory.stock import Cause, Stock
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.creation import PeriodLimit
@@ -76,8 +76,11 @@ class OrderTransaction(Protocol):
         Of orders UNDER_REVIEW, those of the customer `not_of` are left out.
         """
 
-    async def medicines(self, skus: Collection[str]) -> Mapping[str, Medicine]:
-        """Returns the medicines that the catalogue has of these SKUs."""
+    async def begin_order(self, key: RequestKey | None, skus: Collection[str]) -> Order | Mapping[str, Medicine]:
+        """Returns what the request was answered before; if it is new and ours to do here, the medicines that the catalogue has of the SKUs.
+
+        Raises RequestIdReused.
+        """
 
     async def lock_ordered(self, customer_id: str, limits: Sequence[PeriodLimit], now: datetime) -> Mapping[str, int]:
         """Returns the units that the customer ordered in each period; they order no more until the transaction ends."""
@@ -93,6 +96,12 @@ class OrderTransaction(Protocol):
 
     async def insert(self, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
         """Stores a new order, the words by which it is found, and its first event. Raises LocationNotFound, NumberTaken."""
+
+    async def hold(self, order: Order, cause: Cause, key: RequestKey | None) -> None:
+        """Holds the units of a new order until it is due, all or none, and stores it as the answer of the request. Raises StockShort.
+
+        To be done last: from here to the commit whoever wants the same medicines waits.
+        """
 
     async def store(self, before: Order, outcome: Outcome) -> None:
         """Stores an order that is locked, as it is after a change, and its event."""
