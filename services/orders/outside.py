@@ -54,7 +54,7 @@ def _mail_server(settings: OrdersSettings) -> MailServer:
 def _notifiers(settings: OrdersSettings, clock: Clock) -> dict[Channel, Notifier]:
     """Returns those that are configured."""
     notifiers: dict[Channel, Notifier] = {}
-    for channel in map(Channel, settings.notify):
+    for channel in map(Channel, settings.channels):
         match channel:
             case Channel.LOG:
                 notifiers[channel] = LogNotifier()
@@ -67,7 +67,7 @@ def _notifiers(settings: OrdersSettings, clock: Clock) -> dict[Channel, Notifier
 
 
 def _channels(settings: OrdersSettings) -> list[Channel]:
-    return [Channel(name) for name in settings.notify]
+    return [Channel(name) for name in settings.channels]
 
 
 class OutsideContainer(containers.DeclarativeContainer):

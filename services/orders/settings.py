@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, Field, model_validator
 
 from shared.jobs.limits import CONNECTIONS_MAX
 from shared.settings import HostPort, ServiceSettings
@@ -18,8 +17,8 @@ JOB_CONNECTIONS = CONNECTIONS_MAX + 1
 WORK_CONNECTIONS = 2
 
 
-def _separated(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+def _separated(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _http_url(value: str) -> str:
@@ -36,13 +35,21 @@ def _mail_address(value: str) -> str:
     return value
 
 
-Channels = Annotated[tuple[Literal["log", "smtp", "webhook"], ...], NoDecode, BeforeValidator(_separated)]
+CHANNELS = ("log", "smtp", "webhook")
+
+
+def _channels(value: str) -> str:
+    if not set(_separated(value)) <= set(CHANNELS):
+        raise ValueError(f"must be names of {', '.join(CHANNELS)}, by comma")
+    return value
 
 
 class NotificationSettings(ServiceSettings):
     """Who is told of what happens to orders, and how."""
 
-    notify: Channels = Field(default=("log",), description="channels by comma: log, smtp (to customers), webhook")
+    notify: Annotated[str, AfterValidator(_channels)] = Field(
+        default="log", description="channels by comma: log, smtp (to customers), webhook; empty for none"
+    )
     notify_attempts_max: int = Field(default=12, ge=1, description="attempts to tell a channel of an event, with growing pauses")
     webhook_url: Annotated[str, AfterValidator(_http_url)] | None = Field(default=None, description="where events are posted")
     webhook_secret_file: Path | None = Field(default=None, description="the secret that posted events are signed with")
@@ -56,13 +63,18 @@ class NotificationSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _channels_are_complete(self) -> NotificationSettings:
-        if "webhook" in self.notify and not (self.webhook_url and self.webhook_secret_file):
+        if "webhook" in self.channels and not (self.webhook_url and self.webhook_secret_file):
             raise ValueError("NOTIFY=webhook needs WEBHOOK_URL and WEBHOOK_SECRET_FILE")
-        if "smtp" in self.notify and not self.smtp_address:
+        if "smtp" in self.channels and not self.smtp_address:
             raise ValueError("NOTIFY=smtp needs SMTP_ADDRESS")
         if self.smtp_user and not self.smtp_password_file:
             raise ValueError("SMTP_USER needs SMTP_PASSWORD_FILE")
         return self
+
+    @property
+    def channels(self) -> list[str]:
+        """Each once, in the order given."""
+        return list(dict.fromkeys(_separated(self.notify)))
 
 
 def _with_scheme(value: str) -> str:

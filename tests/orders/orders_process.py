@@ -53,7 +53,7 @@ async def orders_process(command: str, settings: OrdersSettings, *, fault_at: st
 
 def _environment(settings: OrdersSettings, **changes: str) -> Mapping[str, str]:
     given = settings.model_dump(exclude_none=True) | {"log_format": "json", "drain_s": 0} | changes
-    return {name.upper(): ",".join(value) if isinstance(value, tuple) else str(value) for name, value in given.items()}
+    return {name.upper(): str(value) for name, value in given.items()}
 
 
 def _is_ready(metrics_address: str) -> bool:
