@@ -21,6 +21,23 @@ from tests.orders.world import days_from_now, new_customer, new_sku
 
 LOT = "LOT-1"
 
+MANY_MEDICINES = """
+with new as (
+    insert into medicine (sku, display_name, form, strength, currency, price_minor, rx_required, cold_chain, withdrawn, schedule,
+                          max_per_order, max_per_period, period_days, min_remaining_shelf_days)
+    select %(prefix)s || '-' || n, 'Medicine ' || n, 'tablet', '1 mg', 'EUR', n, false, false, false, 0, 0, 0, 0, 0
+    from generate_series(1, %(count)s) as n returning sku
+), lot as (
+    insert into stock_lot (lot_id, location_id, sku, lot_number, state, origin, expires_on, on_hand)
+    select gen_random_uuid(), %(location)s, sku, 'L', 'SELLABLE', 'SUPPLY', current_date + 100, 10 from new returning *
+), level as (
+    insert into stock_level (location_id, sku, on_hand) select location_id, sku, on_hand from lot
+)
+insert into stock_movement (location_id, sku, kind, lot_id, on_hand_delta, reserved_delta, on_hand_after, reserved_after, lot_delta, reason,
+                            actor, reference)
+select location_id, sku, 'RECEIVE', lot_id, 10, 0, 10, 0, 10, '', 'tests', '' from lot
+"""
+
 
 def order_id(order: Order) -> UUID:
     return UUID(order.name.rpartition("/")[2])
@@ -70,6 +87,13 @@ class Counter:
             if stock:
                 await add_lot(connection, sku, stock, location=self.location_id, number=LOT)
         return sku
+
+    async def medicines(self, count: int) -> list[str]:
+        """Adds medicines with 10 units each, the n-th of which costs n; returns their SKUs."""
+        prefix = new_sku()
+        async with self.engine.begin() as connection:
+            await connection.exec_driver_sql(MANY_MEDICINES, {"prefix": prefix, "location": self.location_id, "count": count})
+        return [f"{prefix}-{number}" for number in range(1, count + 1)]
 
     async def lot(self, sku: str, units: int, number: str, *, keeps_days: int = 365) -> UUID:
         async with self.engine.begin() as connection:

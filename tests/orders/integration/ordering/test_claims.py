@@ -118,3 +118,8 @@ async def test_an_empty_queue_is_not_remembered(crew: Crew) -> None:
     order = await crew.in_state("PAID")
 
     assert (await crew.staff.claim_next(crew.counter.location, request_id=request_id)).name == order.name
+
+
+async def test_only_who_works_at_the_counter_claims_orders(crew: Crew) -> None:
+    for who in (crew.customer, crew.admin):
+        assert (await refusal_of(who.claim_next(crew.counter.location))).reason == "ACCESS_DENIED"

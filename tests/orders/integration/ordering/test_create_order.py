@@ -17,10 +17,17 @@ from galen.orders.v1.order_pb2 import (
     ORDER_STATE_PENDING_PAYMENT,
 )
 
+from services.orders.adapters.identifiers import RandomIdentifiers
+from services.orders.application.ordering.create_order import CreateOrder, NewOrder
+from services.orders.domain.ordering.creation import Wanted
+from services.orders.domain.ordering.transitions import Caller
+from shared.clock import Clock
 from shared.luhn import is_luhn_valid
+from shared.requests import RequestKey
 from shared.testing.errors import refusal_of
 from tests.orders.counter import Counter, order_id
 from tests.orders.customers_peer import NOBODY, NOWHERE
+from tests.orders.integration.ordering.conftest import Ordering
 from tests.orders.orders_client import line
 from tests.orders.stock_rows import LevelRow
 
@@ -107,12 +114,7 @@ async def test_a_judged_order_changes_nothing_and_has_no_name(counter: Counter) 
 
 
 async def test_200_lines_are_an_order(counter: Counter) -> None:
-    prefix = uuid4().hex[:10]
-    values = {"prefix": prefix, "location": counter.location_id}
-    async with counter.engine.begin() as connection:
-        await connection.exec_driver_sql(MANY_MEDICINES, values)
-    skus = [f"{prefix}-{number}" for number in range(1, 201)]
-    customer = counter.person()
+    skus, customer = await counter.medicines(200), counter.person()
 
     order = await counter.ordered(customer, *(line(sku, 2) for sku in reversed(skus)))
 
@@ -120,24 +122,6 @@ async def test_200_lines_are_an_order(counter: Counter) -> None:
     assert order.totals.payable.amount_minor == 2 * sum(range(1, 201))
     await counter.steps.settle(order_id(order))
     assert all(len(one.lots) == 1 for one in (await customer.get(order.name)).lines)
-
-
-MANY_MEDICINES = """
-with new as (
-    insert into medicine (sku, display_name, form, strength, currency, price_minor, rx_required, cold_chain, withdrawn, schedule,
-                          max_per_order, max_per_period, period_days, min_remaining_shelf_days)
-    select %(prefix)s || '-' || n, 'Medicine ' || n, 'tablet', '1 mg', 'EUR', n, false, false, false, 0, 0, 0, 0, 0
-    from generate_series(1, 200) as n returning sku
-), lot as (
-    insert into stock_lot (lot_id, location_id, sku, lot_number, state, origin, expires_on, on_hand)
-    select gen_random_uuid(), %(location)s, sku, 'L', 'SELLABLE', 'SUPPLY', current_date + 100, 10 from new returning *
-), level as (
-    insert into stock_level (location_id, sku, on_hand) select location_id, sku, on_hand from lot
-)
-insert into stock_movement (location_id, sku, kind, lot_id, on_hand_delta, reserved_delta, on_hand_after, reserved_after, lot_delta, reason,
-                            actor, reference)
-select location_id, sku, 'RECEIVE', lot_id, 10, 0, 10, 0, 10, '', 'tests', '' from lot
-"""
 
 
 async def test_a_customer_orders_no_more_in_a_period_than_may_be_sold(counter: Counter) -> None:
@@ -252,3 +236,42 @@ async def test_the_last_units_go_to_one_of_many_buyers(counter: Counter) -> None
 
     assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
     assert await counter.level(sku) == LevelRow(3, 2)
+
+
+class Drawn(RandomIdentifiers):
+    """Draws certain numbers first."""
+
+    def __init__(self, clock: Clock, *numbers: str) -> None:
+        super().__init__(clock)
+        self.numbers = list(numbers)
+
+    def order_number(self) -> str:
+        return self.numbers.pop(0) if self.numbers else super().order_number()
+
+
+async def test_a_number_that_another_order_has_is_drawn_again(counter: Counter, ordering: Ordering) -> None:
+    taken, customer, sku = (await counter.ordered(counter.person())).order_number, counter.person(), await counter.medicine(5)
+    parts, container = ordering.container.ordering(), ordering.container
+    identifiers = Drawn(container.clock(), taken, taken)
+    create = CreateOrder(parts.transactions(), parts.customers(), identifiers, parts.terms(), container.clock(), container.metrics())
+    new = NewOrder(customer.id, [Wanted(sku, 2)], None, counter.location_id, "", validate_only=False)
+
+    order = await create(new, Caller(customer.name, frozenset({"customer"})), RequestKey(customer.name, uuid4(), b"fingerprint"))
+
+    assert order.number != taken
+    assert identifiers.numbers == []
+    assert await counter.level(sku) == LevelRow(5, 2)
+    jobs = await counter.rows(
+        "select 1 from procrastinate_jobs where args ->> 'order_id' in (select order_id::text from customer_order where customer_id = %s)",
+        customer.id,
+    )
+    assert len(jobs) == len(await counter.rows("select 1 from order_event where order_id = %s", order.id)) == 1
+
+
+async def test_orders_of_later_have_greater_ids(counter: Counter) -> None:
+    customer = counter.person()
+    orders = [await counter.ordered(customer) for _ in range(3)]
+    ids = [order_id(order) for order in orders]
+
+    assert ids == sorted(ids)
+    assert all(one.version == 7 for one in ids)

@@ -15,7 +15,7 @@ from shared.testing.errors import refusal_of
 from tests.orders.counter import Crew, order_id, scans_of
 from tests.orders.stock_rows import LevelRow
 
-ROUNDS = 8
+ROUNDS = 5
 
 
 async def both(*calls: Awaitable[Any]) -> list[Any]:
