@@ -33,6 +33,7 @@ def balance_settings(database_uri: str, balance_role: str, identities: Identitie
         jwks_file=identities.jwks_file,
         page_token_key_file=identities.page_token_key_file,
         audit_every_s=0,  # tests tamper with what they share
+        sweep_every_s=3600,  # tests tell what is written down from what only counts as of now
     )
 
 

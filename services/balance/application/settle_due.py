@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 from uuid import uuid4
@@ -28,11 +29,16 @@ class SettleDue:
         self._ledger = ledger
 
     async def run_once(self, limit: int) -> int:
-        """Settles at most `limit` accounts; returns how many."""
+        """Settles at most `limit` accounts; returns how many. Raises what the ledger raises if it was none, though some are due.
+
+        Each is a group of its own: they share batches all the same, and one that is locked keeps no other from being settled.
+        """
         accounts = await self._due.accounts(limit)
-        if accounts:
-            await self._ledger.post(Group([_settle(account) for account in accounts]))
-        return len(accounts)
+        posts = [self._ledger.post(Group([_settle(account)])) for account in accounts]
+        failures = [outcome for outcome in await asyncio.gather(*posts, return_exceptions=True) if isinstance(outcome, BaseException)]
+        if failures and len(failures) == len(accounts):
+            raise failures[0]
+        return len(accounts) - len(failures)
 
 
 def _settle(account: AccountName) -> Settle:
