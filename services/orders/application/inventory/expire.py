@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 from services.orders.application.inventory.keep_lots import warn_of_shortfall
 from services.orders.application.inventory.ports import StockSweeps
 from services.orders.application.observer import Observer
+from services.orders.domain.inventory.model import LotState
 
 LOTS_AT_ONCE = 100
 
@@ -21,7 +23,7 @@ class ExpireLots:
         while expired := await self._sweeps.expire_lots(today, LOTS_AT_ONCE):
             count += len(expired)
             for stored in expired:
-                warn_of_shortfall(stored.level)
+                warn_of_shortfall(replace(stored.lot, state=LotState.SELLABLE), stored)
         return count
 
 

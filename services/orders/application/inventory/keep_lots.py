@@ -11,7 +11,7 @@ from services.orders.application.inventory.ports import StockWrite, StockWrites
 from services.orders.application.inventory.stock import Cause
 from services.orders.domain.inventory.errors import LocationUnknown, LotNotFound, SkuUnknown
 from services.orders.domain.inventory.lots import Correction, Delivery, ShelfLife, adjusted, quarantined, received, released, same_lot
-from services.orders.domain.inventory.model import Kind, Level, Lot, LotAndLevel
+from services.orders.domain.inventory.model import Kind, Lot, LotAndLevel
 from shared.clock import Clock
 from shared.requests import RequestKey
 
@@ -75,11 +75,12 @@ class KeepLots:
                 raise LotNotFound
             answer = await write.store(locked[0], decide(*locked), kind, Cause(key.actor, "", reason))
             await write.commit(key, LotAndLevel, answer)
-        warn_of_shortfall(answer.level)
+        warn_of_shortfall(locked[0], answer)
         return answer
 
 
-def warn_of_shortfall(level: Level) -> None:
-    """Logs that more is held than there is: somebody will not get what they ordered unless stock comes in."""
-    if level.available < 0:
+def warn_of_shortfall(before: Lot, after: LotAndLevel) -> None:
+    """Logs a loss after which more is held than there is: somebody will not get what they ordered unless stock comes in."""
+    level = after.level
+    if after.lot.counted < before.counted and level.available < 0:
         log.warning("stock shortfall", location=level.location_id, sku=level.sku, available=level.available)

@@ -7,7 +7,7 @@ from services.orders.application.inventory.ports import StockWrite, StockWrites
 from services.orders.application.inventory.stock import Cause
 from services.orders.domain.inventory.errors import LotNotFound
 from services.orders.domain.inventory.lots import recalled
-from services.orders.domain.inventory.model import Kind, Level, Lot, LotState, Recall
+from services.orders.domain.inventory.model import Kind, Lot, LotAndLevel, LotState, Recall
 from shared.requests import RequestKey
 
 ORDERS_MAX = 1000
@@ -26,21 +26,17 @@ class RecallLot:
             lots = await write.lock_lots_numbered(sku, lot_number)
             if not lots:
                 raise LotNotFound(sku=sku, lot=lot_number)
-            after, levels = await self._set_aside(write, lots, Cause(key.actor, "", reason))
+            changes = [(lot, await self._set_aside(write, lot, Cause(key.actor, "", reason))) for lot in lots]
+            after = [stored.lot if stored else lot for lot, stored in changes]
             orders, total = await write.affected_orders(after, ORDERS_MAX)
             answer = Recall(tuple(after), tuple(orders), total)
             await write.commit(key, Recall, answer)
-        for level in levels:
-            warn_of_shortfall(level)
+        for lot, stored in changes:
+            if stored:
+                warn_of_shortfall(lot, stored)
         return answer
 
-    async def _set_aside(self, write: StockWrite, lots: list[Lot], cause: Cause) -> tuple[list[Lot], list[Level]]:
-        after, levels = [], []
-        for lot in lots:
-            if lot.state is LotState.RECALLED:
-                after.append(lot)
-                continue
-            stored = await write.store(lot, recalled(lot), Kind.RECALL, cause)
-            after.append(stored.lot)
-            levels.append(stored.level)
-        return after, levels
+    async def _set_aside(self, write: StockWrite, lot: Lot, cause: Cause) -> LotAndLevel | None:
+        if lot.state is LotState.RECALLED:
+            return None
+        return await write.store(lot, recalled(lot), Kind.RECALL, cause)
