@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks: measures the ledger, and writes docs/benchmarks.{md,json,svg}."""
+"""python -m tests.benchmarks [ledger | orders]: measures, and writes docs/benchmarks.{md,json,svg}."""
 
 from __future__ import annotations
 
@@ -6,81 +6,65 @@ import argparse
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from tests.benchmarks.figures import TITLES, Held, compare
-from tests.benchmarks.machine import describe
-from tests.benchmarks.measurements import IN_FLIGHT, PGBENCH_CLIENTS, Measured, Measurement, Measurements, median
-from tests.benchmarks.report import Run, write
-from tests.benchmarks.workbench import BenchmarkFailed, Workbench, workbench
+from tests.benchmarks import figures as ledger_figures
+from tests.benchmarks.figures import Held, told_figure
+from tests.benchmarks.ledger import LedgerPlan, measure_ledger
+from tests.benchmarks.orders import figures as order_figures
+from tests.benchmarks.orders.run import OrdersPlan, measure_orders
+from tests.benchmarks.servers import BenchmarkFailed
 
-SHORT_HISTORY = 10_000
+ALL, LEDGER, ORDERS = "all", "ledger", "orders"
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measures the ledger and writes what it found.")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measures and writes what it found.")
+    names = ", ".join([*ledger_figures.TITLES, *order_figures.TITLES])
+    parser.add_argument("part", nargs="?", choices=(ALL, LEDGER, ORDERS), default=ALL, help="what is measured")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each measurement takes")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is made; the median is told")
-    parser.add_argument("--accounts", type=int, default=100_000, help="accounts that calls are spread over")
+    parser.add_argument("--accounts", type=int, default=100_000, help="accounts that calls to the ledger are spread over")
     parser.add_argument("--operations", type=int, default=10_000_000, help="operations of the long history; 0: no pages are measured")
-    parser.add_argument("--only", default="", help=f"names of measurements, by comma: {', '.join(TITLES)}")
+    parser.add_argument("--orders", type=int, default=1_000_000, help="orders among which pages are read; 0: no pages are measured")
+    parser.add_argument("--only", default="", help=f"names of measurements, by comma: {names}")
     parser.add_argument("--output", type=Path, default=Path("docs"), help="the folder to write to")
     return parser.parse_args()
 
 
 def main() -> int:
     asked = arguments()
-    only = set(filter(None, asked.only.split(","))) or set(TITLES)
+    command = shlex.join(["python", "-m", "tests.benchmarks", *sys.argv[1:]])
+    if asked.part == ALL:  # figures of other names than today's go
+        (asked.output / "benchmarks.json").unlink(missing_ok=True)
+    figures: list[Held] = []
     with tempfile.TemporaryDirectory(prefix="galen-benchmarks-") as folder:
-        say(f"making {asked.accounts:,} accounts, twice")
-        with workbench(Path(folder), asked.accounts) as bench:
-            measurements = Measurements(bench, asked.seconds)
-            results = rounds({name: measure for name, measure in measurements.all().items() if name in only}, asked.rounds)
-            say("auditing")
-            audited = bench.audit()
-            if asked.operations and only & {"page_short", "page_long"}:
-                results |= rounds(pages(measurements, asked.operations), asked.rounds)
-            run = told(asked, bench, audited, Path(folder))
-    figures = compare(results)
-    write(asked.output, run, results, figures)
+        for part, measure in ((LEDGER, _ledger), (ORDERS, _orders)):
+            if asked.part in (part, ALL):
+                own = Path(folder, part)
+                own.mkdir()
+                figures += measure(asked, command, own)
     for figure in figures:
         say(told_figure(figure))
     return 0
 
 
-def rounds(measurements: Mapping[str, Measurement], count: int) -> dict[str, Measured]:
-    """Makes all measurements in turns, so that a machine which gets slower gets slower for all of them."""
-    found: dict[str, list[Measured]] = {name: [] for name in measurements}
-    for number in range(1, count + 1):
-        for name, measure in measurements.items():
-            found[name].append(measure())
-            last = found[name][-1]
-            say(f"{number}/{count} {TITLES[name]}: {last.per_s:,.0f}/s, p50 {last.p50_ms:.2f} ms")
-    return {name: median(measured) for name, measured in found.items()}
+def _ledger(asked: argparse.Namespace, command: str, folder: Path) -> Sequence[Held]:
+    only = _only(asked, ledger_figures.TITLES)
+    plan = LedgerPlan(asked.seconds, asked.rounds, asked.accounts, asked.operations, only)
+    return measure_ledger(plan, command, folder, asked.output, say) if only else ()
 
 
-def pages(measurements: Measurements, operations: int) -> dict[str, Measurement]:
-    say(f"making a history of {operations:,} operations")
-    return {"page_short": measurements.pages(SHORT_HISTORY), "page_long": measurements.pages(operations)}
+def _orders(asked: argparse.Namespace, command: str, folder: Path) -> Sequence[Held]:
+    only = _only(asked, order_figures.TITLES)
+    plan = OrdersPlan(asked.seconds, asked.rounds, asked.orders, only)
+    return measure_orders(plan, command, folder, asked.output, say) if only else ()
 
 
-def told(asked: argparse.Namespace, bench: Workbench, audited: int, folder: Path) -> Run:
-    return Run(
-        command=shlex.join(["python", "-m", "tests.benchmarks", *sys.argv[1:]]),
-        machine=describe(folder),
-        postgres=bench.postgres_settings,
-        in_flight=IN_FLIGHT,
-        clients=PGBENCH_CLIENTS,
-        rounds=asked.rounds,
-        seconds=asked.seconds,
-        operations=asked.operations,
-        audited=audited,
-    )
-
-
-def told_figure(figure: Held) -> str:
-    return f"{'holds  ' if figure.holds else 'FAILS  '} {figure.value:8.2f} {figure.bound:8} {figure.figure}"
+def _only(asked: argparse.Namespace, known: Collection[str]) -> set[str]:
+    """Returns the measurements among these that are asked for."""
+    return set(filter(None, asked.only.split(","))) & set(known) if asked.only else set(known)
 
 
 def say(text: str) -> None:

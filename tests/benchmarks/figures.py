@@ -1,14 +1,17 @@
-"""The figures that the ledger is held to: a list, each computed from measurements and compared with its bound."""
+"""Figures, each computed from measurements and compared with its bound; those that the ledger is held to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from tests.benchmarks.measurements import Measured
+from tests.benchmarks.measured import Measured
 
 Results = Mapping[str, Measured]
-AT_LEAST, AT_MOST = ">=", "<="
+AT_LEAST, AT_MOST, EXACTLY = ">=", "<=", "="
+COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {AT_LEAST: operator.ge, AT_MOST: operator.le, EXACTLY: operator.eq}
 
 TITLES = {
     "empty_write": "WithdrawPoints, empty handler",
@@ -51,7 +54,7 @@ class Held:
     holds: bool
 
 
-def _rates(one: Measured, other: Measured) -> float:
+def rates(one: Measured, other: Measured) -> float:
     return one.per_s / other.per_s
 
 
@@ -64,13 +67,13 @@ def _latencies(one: Measured, other: Measured) -> float:
 
 
 FIGURES = (
-    Figure("WithdrawPoints/s, one process, to an empty handler behind the same chain", AT_LEAST, 0.65, ("withdraw", "empty_write"), _rates),
-    Figure("WithdrawPoints/s, one process, to pgbench sending the same statements", AT_LEAST, 0.85, ("withdraw", "pgbench"), _rates),
-    Figure("WithdrawPoints/s, two processes, to pgbench sending the same statements", AT_LEAST, 1.1, ("withdraw_two", "pgbench"), _rates),
-    Figure("WithdrawPoints/s, one process, to a servicer of ORM sessions", AT_LEAST, 7, ("withdraw", "orm"), _rates),
-    Figure("WithdrawPoints/s on one hot account, to spread over all accounts", AT_LEAST, 1.0, ("withdraw_hot", "withdraw"), _rates),
-    Figure("WithdrawPoints/s on one hot account, to pgbench on one hot account", AT_LEAST, 8, ("withdraw_hot", "pgbench_hot"), _rates),
-    Figure("ReservePoints + CapturePoints pairs/s, to WithdrawPoints/s", AT_LEAST, 0.4, ("pairs", "withdraw"), _rates),
+    Figure("WithdrawPoints/s, one process, to an empty handler behind the same chain", AT_LEAST, 0.65, ("withdraw", "empty_write"), rates),
+    Figure("WithdrawPoints/s, one process, to pgbench sending the same statements", AT_LEAST, 0.85, ("withdraw", "pgbench"), rates),
+    Figure("WithdrawPoints/s, two processes, to pgbench sending the same statements", AT_LEAST, 1.1, ("withdraw_two", "pgbench"), rates),
+    Figure("WithdrawPoints/s, one process, to a servicer of ORM sessions", AT_LEAST, 7, ("withdraw", "orm"), rates),
+    Figure("WithdrawPoints/s on one hot account, to spread over all accounts", AT_LEAST, 1.0, ("withdraw_hot", "withdraw"), rates),
+    Figure("WithdrawPoints/s on one hot account, to pgbench on one hot account", AT_LEAST, 8, ("withdraw_hot", "pgbench_hot"), rates),
+    Figure("ReservePoints + CapturePoints pairs/s, to WithdrawPoints/s", AT_LEAST, 0.4, ("pairs", "withdraw"), rates),
     Figure(
         "WithdrawPoints one at a time: p50, to p50 of an empty handler + p50 of one prepared statement",
         AT_MOST,
@@ -78,7 +81,7 @@ FIGURES = (
         ("one_withdraw", "one_empty", "one_statement"),
         _one_call,
     ),
-    Figure("GetAccount/s, to an empty handler behind the same chain", AT_LEAST, 0.5, ("read", "empty_read"), _rates),
+    Figure("GetAccount/s, to an empty handler behind the same chain", AT_LEAST, 0.5, ("read", "empty_read"), rates),
     Figure(
         "ListOperations page of the long history, to one of 10 thousand operations: p50",
         AT_MOST,
@@ -89,12 +92,17 @@ FIGURES = (
 )  # fmt: skip
 
 
-def compare(results: Results) -> list[Held]:
+def compare(results: Mapping[str, Any], figures: Sequence[Figure] = FIGURES) -> list[Held]:
     """Returns the figures whose measurements were made."""
-    return [_held(figure, results) for figure in FIGURES if all(name in results for name in figure.needs)]
+    return [_held(figure, results) for figure in figures if all(name in results for name in figure.needs)]
 
 
-def _held(figure: Figure, results: Results) -> Held:
+def _held(figure: Figure, results: Mapping[str, Any]) -> Held:
     value = figure.compute(*(results[name] for name in figure.needs))
-    holds = value >= figure.limit if figure.comparison == AT_LEAST else value <= figure.limit
+    holds = COMPARISONS[figure.comparison](value, figure.limit)
     return Held(figure.text, round(value, 3), f"{figure.comparison} {figure.limit:g}", holds)
+
+
+def told_figure(figure: Held) -> str:
+    """Returns the figure as a line."""
+    return f"{'holds  ' if figure.holds else 'FAILS  '} {figure.value:8.2f} {figure.bound:8} {figure.figure}"

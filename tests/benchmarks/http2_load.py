@@ -48,6 +48,7 @@ class LoadResult:
     p99_ms: float
     cpu_s: float
     histogram: list[tuple[float, int]]
+    longest_ms: float
 
     @property
     def per_s(self) -> float:
@@ -177,6 +178,7 @@ class _Run:
             p99_ms=percentile_ms(latencies_s, 0.99),
             cpu_s=cpu_s,
             histogram=histogram_ms(latencies_s),
+            longest_ms=percentile_ms(latencies_s, 1),
         )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from shared.grpc.page_tokens import PageTokens
 from tests.benchmarks import ledger_data, pgbench
-from tests.benchmarks.http2_load import LoadResult
 from tests.benchmarks.ledger_data import SERVICE
-from tests.benchmarks.workbench import BenchmarkFailed, Server, Workbench
+from tests.benchmarks.measured import Measured, Measurement, measured_load, measured_script
+from tests.benchmarks.servers import BenchmarkFailed, Server
+from tests.benchmarks.workbench import Workbench
 
 CONNECTIONS = 4
 IN_FLIGHT = 128
@@ -20,19 +20,6 @@ REQUESTS_PER_S = 12_000
 ONE_AT_A_TIME_REQUESTS_PER_S = 2_500
 # Its policy admits it to all that is measured.
 CALLER = "orders"
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """How many in a second, latencies in ms (0 if unknown), and where the CPU went: microseconds for one of them, by who used it."""
-
-    per_s: float
-    p50_ms: float
-    p99_ms: float
-    cpu_us: Mapping[str, float]
-
-
-Measurement = Callable[[], Measured]
 
 
 class Measurements:
@@ -106,10 +93,9 @@ class Measurements:
 
     def _script(self, script: str, clients: int, first: int, last: int, *, latencies: bool = False) -> Measured:
         before = self._bench.postgres_cpu_s()
-        found = self._bench.pgbench.run(script, clients=clients, seconds=self._seconds, first=first, last=last, latencies=latencies)
-        used = self._bench.postgres_cpu_s() - before
-        cpu_us = {"postgres": 1e6 * used / found.transactions, "generator": 1e6 * found.cpu_s / found.transactions}
-        return Measured(found.per_s, found.p50_ms or 0, 0, cpu_us)
+        variables = {"first": first, "last": last}
+        found = self._bench.pgbench.run(script, clients=clients, seconds=self._seconds, variables=variables, latencies=latencies)
+        return measured_script(found, self._bench.postgres_cpu_s() - before)
 
     def _load(
         self, method: str, servers: Sequence[Server], bodies: Sequence[bytes], *, in_flight: int = IN_FLIGHT, each: int = 1
@@ -127,21 +113,10 @@ class Measurements:
         )
         if result.errors_by_status or not result.calls:
             raise BenchmarkFailed(f"{method} failed: {result.errors_by_status}")
-        return _measured(result, before, self._cpu_s(servers), each)
+        return measured_load(result, before, self._cpu_s(servers), each)
 
     def _cpu_s(self, servers: Sequence[Server]) -> dict[str, float]:
         return {"server": sum(server.cpu_s for server in servers), "postgres": self._bench.postgres_cpu_s()}
 
     def _count(self, in_flight: int) -> int:
         return round(self._seconds * (ONE_AT_A_TIME_REQUESTS_PER_S if in_flight == 1 else REQUESTS_PER_S))
-
-
-def _measured(result: LoadResult, before: Mapping[str, float], after: Mapping[str, float], each: int) -> Measured:
-    used = {user: after[user] - before[user] for user in before} | {"generator": result.cpu_s}
-    done = result.calls * each
-    return Measured(result.per_s * each, result.p50_ms, result.p99_ms, {user: 1e6 * cpu_s / done for user, cpu_s in used.items()})
-
-
-def median(found: Sequence[Measured]) -> Measured:
-    """Returns the one in the middle, by how many in a second."""
-    return sorted(found, key=lambda measured: measured.per_s)[len(found) // 2]

@@ -7,6 +7,7 @@ import re
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,14 +59,15 @@ class PgbenchResult:
 
 
 class Pgbench:
-    """Runs scripts with prepared statements over TCP, each transaction on one of the accounts `first` to `last`."""
+    """Runs scripts with prepared statements over TCP, on connections with these PostgreSQL settings."""
 
-    def __init__(self, program: Path, uri: str) -> None:
+    def __init__(self, program: Path, uri: str, settings: Mapping[str, str] | None = None) -> None:
         self._program = program
         self._target = conninfo_to_dict(uri)
+        self._options = " ".join(f"-c {name}={value}" for name, value in (settings or {}).items())
 
-    def run(self, script: str, *, clients: int, seconds: float, first: int, last: int, latencies: bool = False) -> PgbenchResult:
-        """Raises PgbenchFailed."""
+    def run(self, script: str, *, clients: int, seconds: float, variables: Mapping[str, object], latencies: bool = False) -> PgbenchResult:
+        """Raises PgbenchFailed. The script finds the variables as `:name`."""
         with tempfile.TemporaryDirectory(prefix="galen-pgbench-") as folder:
             path = Path(folder, "script.sql")
             path.write_text(script)
@@ -82,7 +84,8 @@ class Pgbench:
                 "-T",
                 str(max(1, round(seconds))),
             ]
-            options += ["-D", f"first={first}", "-D", f"last={last}", *(["-l"] if latencies else [])]
+            options += [part for name, value in variables.items() for part in ("-D", f"{name}={value}")]
+            options += ["-l"] if latencies else []
             before = os.times()
             output = self._call(options, folder)
             after = os.times()
@@ -92,7 +95,7 @@ class Pgbench:
     def _call(self, options: list[str], folder: str) -> str:
         connection = [part for flag, name in (("-h", "host"), ("-p", "port"), ("-U", "user")) for part in (flag, str(self._target[name]))]
         command = [str(self._program), *options, *connection, str(self._target["dbname"])]
-        environment = {"PGPASSWORD": str(self._target["password"]), "PATH": os.defpath}
+        environment = {"PGPASSWORD": str(self._target["password"]), "PATH": os.defpath, "PGOPTIONS": self._options}
         done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
         if done.returncode:
             raise PgbenchFailed(done.stderr)

@@ -1,30 +1,24 @@
-"""Writes what was measured: docs/benchmarks.md for people, .json for programs, .svg for the eye."""
+"""Writes what was measured: docs/benchmarks.md for people, .json for programs, .svg for the eye.
+
+The page has a section for each part that is measured, which is written anew when that part is; so are its figures in the list.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks.chart import bar_chart
-from tests.benchmarks.figures import TITLES, Held, Results
+from tests.benchmarks.figures import Figure, Held
+from tests.benchmarks.measured import Measured
 
-CHARTED = ("empty_write", "withdraw", "withdraw_two", "withdraw_hot", "pgbench", "pgbench_hot", "orm", "pairs", "empty_read", "read")
-NOT_OURS = frozenset({"empty_write", "empty_read", "pgbench", "pgbench_hot", "orm"})
-INTRODUCTION = """\
-Written by `{command}` on {day}, in one run, on one machine.
-
-Every call goes through the whole chain (interceptor, token, policy, validation, limits, metrics, a log line) and has an account, an order
-number and a `request_id` of its own. Commits are durable. {in_flight} calls are in flight unless they are made one at a time; rates and
-latencies are the median of {rounds} measurements of {seconds:g} s, made in turns. pgbench runs with prepared statements over TCP, at its
-best of {clients} clients. After the measurements the audit looked at {audited:,} accounts and found nothing.
-"""
-SPLIT = """\
-The last columns say where the CPU went: microseconds for one call (operation, pair, transaction), by who used it. The long history has
-{operations:,} operations.
-"""
+LEDGER, ORDERS = "The ledger", "Orders"
+HEADINGS = (LEDGER, ORDERS)
+SPLIT = "The last columns say where the CPU went: microseconds for one call (operation, pair, transaction), by who used it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,51 +28,66 @@ class Run:
     command: str
     machine: Mapping[str, str]
     postgres: Mapping[str, str]
-    in_flight: int
-    clients: Sequence[int]
-    rounds: int
-    seconds: float
-    operations: int
-    audited: int
 
 
-def write(folder: Path, run: Run, results: Results, figures: Sequence[Held]) -> None:
-    """Writes benchmarks.md, benchmarks.json (a list of {figure, value, bound, holds}) and benchmarks.svg into `folder`."""
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page. `columns` are the users of CPU that its measurements tell of, by the heads of their columns.
+
+    `known` are all figures of its part, those that were not measured this time too.
+    """
+
+    heading: str
+    introduction: str
+    note: str
+    titles: Mapping[str, str]
+    columns: Mapping[str, str]
+    results: Mapping[str, Measured]
+    figures: Sequence[Held]
+    known: Sequence[Figure]
+    picture: str = ""
+
+
+def write(folder: Path, run: Run, section: Section) -> None:
+    """Writes the section into benchmarks.md and its figures into benchmarks.json, a list of {figure, value, bound, holds}."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "benchmarks.json").write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
-    charted = [(TITLES[name], results[name].per_s, name not in NOT_OURS) for name in CHARTED if name in results]
-    if charted:
-        (folder / "benchmarks.svg").write_text(bar_chart("Calls per second", charted))
-    page = folder / "benchmarks.md"
-    page.write_text(_kept(page) + _page(run, results, figures, chart=bool(charted)))
+    page, listed = folder / "benchmarks.md", folder / "benchmarks.json"
+    page.write_text(_with_section(page.read_text() if page.exists() else "", section.heading, _text(run, section)))
+    before = json.loads(listed.read_text()) if listed.exists() else []
+    listed.write_text(json.dumps(_with_figures(before, section), indent=2) + "\n")
 
 
-def _page(run: Run, results: Results, figures: Sequence[Held], *, chart: bool) -> str:
-    clients = ", ".join(map(str, run.clients))
-    introduction = INTRODUCTION.format(
-        command=run.command, day=f"{datetime.now(UTC):%Y-%m-%d}", in_flight=run.in_flight, rounds=run.rounds, seconds=run.seconds,
-        clients=clients, audited=run.audited,
-    )  # fmt: skip
-    held = [(figure.figure, f"{figure.value:.2f}", figure.bound, "yes" if figure.holds else "**no**") for figure in figures]
+def draw(folder: Path, bars: Sequence[tuple[str, float, bool]]) -> str:
+    """Writes benchmarks.svg; returns what shows it on the page, nothing if there are no bars."""
+    if not bars:
+        return ""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "benchmarks.svg").write_text(bar_chart("Calls per second", bars))
+    return "![Calls per second](benchmarks.svg)\n"
+
+
+def _text(run: Run, section: Section) -> str:
+    held = [(figure.figure, f"{figure.value:.2f}", figure.bound, "yes" if figure.holds else "**no**") for figure in section.figures]
+    settings = [*run.machine.items(), ("postgres", ", ".join(f"{name} {value}" for name, value in run.postgres.items()))]
     parts = [
-        "# Benchmarks\n",
-        introduction,
+        f"Written by `{run.command}` on {datetime.now(UTC):%Y-%m-%d}, in one run, on one machine.\n",
+        section.introduction,
         table(("figure", "value", "bound", "holds"), held),
-        "![Calls per second](benchmarks.svg)\n" if chart else "",
-        "## Measurements\n",
-        SPLIT.format(operations=run.operations),
-        table(("what", "per second", "p50 ms", "p99 ms", "server", "PostgreSQL", "generator"), _rows(results)),
-        "## Machine\n",
-        table(("", ""), [*run.machine.items(), ("postgres", ", ".join(f"{name} {value}" for name, value in run.postgres.items()))]),
+        section.picture,
+        "### Measurements\n",
+        f"{SPLIT} {section.note}\n",
+        table(("what", "per second", "p50 ms", "p99 ms", *section.columns.values()), _rows(section)),
+        "### Machine\n",
+        table(("", ""), settings),
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _rows(results: Results) -> Iterable[Sequence[str]]:
-    for name, measured in results.items():
-        cpu_us = [f"{measured.cpu_us[user]:,.0f}" if user in measured.cpu_us else "" for user in ("server", "postgres", "generator")]
+def _rows(section: Section) -> Iterable[Sequence[str]]:
+    for name, measured in section.results.items():
+        cpu_us = [f"{measured.cpu_us[user]:,.0f}" if user in measured.cpu_us else "" for user in section.columns]
         latencies = [f"{value:.2f}" if value else "" for value in (measured.p50_ms, measured.p99_ms)]
-        yield TITLES[name], f"{measured.per_s:,.0f}", *latencies, *cpu_us
+        yield section.titles[name], f"{measured.per_s:,.0f}", *latencies, *cpu_us
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -87,10 +96,17 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
-LEDGER = "\n## The ledger\n\n"
+def _with_section(page: str, heading: str, text: str) -> str:
+    """Returns the page with the section in place of the one of before; what is no part of any section stays."""
+    first, *pieces = re.split(rf"^## ({'|'.join(HEADINGS)})\n+", page, flags=re.MULTILINE)
+    sections = dict(zip(pieces[::2], pieces[1::2], strict=True)) | {heading: text}
+    told = (f"## {known}\n\n{sections[known].rstrip()}\n" for known in HEADINGS if known in sections)
+    return "\n".join([*([first.rstrip() + "\n"] if first.strip() else []), *told])
 
 
-def _kept(page: Path) -> str:
-    """Returns what stands on the page before the ledger's figures: others measure that."""
-    before, found, _ = page.read_text().partition(LEDGER) if page.exists() else ("", "", "")
-    return before + LEDGER if found else ""
+def _with_figures(before: Sequence[Mapping[str, object]], section: Section) -> list[Mapping[str, object]]:
+    """Returns the figures of before, but for those of this part, and the new ones."""
+    known = {figure.text for figure in section.known}
+    others = [figure for figure in before if figure["figure"] not in known]
+    ours = [asdict(figure) for figure in section.figures]
+    return [*others, *ours] if section.heading == ORDERS else [*ours, *others]

@@ -21,6 +21,7 @@ from shared.testing.servers import served
 from tests.benchmarks import ledger_data, pgbench
 
 ACCOUNTS = 20
+VARIABLES = {"first": 1, "last": ACCOUNTS}
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def findings(uri: str, settings: BalanceSettings, identities: Identities) 
 
 async def test_its_withdrawals_pass_the_audit(seeded: str, balance_settings: BalanceSettings, identities: Identities) -> None:
     run = pgbench.Pgbench(find_binaries() / "pgbench", seeded).run
-    found = await asyncio.to_thread(run, pgbench.WITHDRAW, clients=4, seconds=1, first=1, last=ACCOUNTS)
+    found = await asyncio.to_thread(run, pgbench.WITHDRAW, clients=4, seconds=1, variables=VARIABLES)
     with psycopg.connect(seeded) as connection:
         spent = connection.execute("select sum(lifetime_spent) from balance.account").fetchone()
 
@@ -66,7 +67,7 @@ async def test_seeded_accounts_and_histories_pass_the_audit(
 
 def test_latencies_are_told_if_asked_for(seeded: str) -> None:
     found = pgbench.Pgbench(find_binaries() / "pgbench", seeded).run(
-        pgbench.ONE_STATEMENT, clients=1, seconds=1, first=1, last=ACCOUNTS, latencies=True
+        pgbench.ONE_STATEMENT, clients=1, seconds=1, variables=VARIABLES, latencies=True
     )
 
     assert found.p50_ms is not None
@@ -75,4 +76,4 @@ def test_latencies_are_told_if_asked_for(seeded: str) -> None:
 
 def test_a_script_that_fails_says_why(seeded: str) -> None:
     with pytest.raises(pgbench.PgbenchFailed, match="division by zero"):
-        pgbench.Pgbench(find_binaries() / "pgbench", seeded).run("select 1 / 0;", clients=1, seconds=1, first=1, last=1)
+        pgbench.Pgbench(find_binaries() / "pgbench", seeded).run("select 1 / 0;", clients=1, seconds=1, variables={})

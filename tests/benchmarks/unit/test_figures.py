@@ -7,11 +7,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tests.benchmarks.chart import bar_chart
-from tests.benchmarks.figures import FIGURES, TITLES, compare
-from tests.benchmarks.measurements import Measured, median
-from tests.benchmarks.report import Run, write
+from tests.benchmarks.figures import AT_LEAST, EXACTLY, FIGURES, TITLES, Figure, Held, compare
+from tests.benchmarks.ledger import LedgerPlan, section
+from tests.benchmarks.measured import Measured, median
+from tests.benchmarks.report import LEDGER, ORDERS, Run, Section, write
 
-RUN = Run("make bench", {"processor": "a | pipe"}, {"fsync": "on"}, 128, (8, 16), 3, 5.0, 1_000_000, 100_001)
+RUN = Run("make bench", {"processor": "a | pipe"}, {"fsync": "on"})
+PLAN = LedgerPlan(seconds=5.0, rounds=3, accounts=100_000, operations=1_000_000, only=set(TITLES))
 
 
 def measured(per_s: float, p50_ms: float = 1.0) -> Measured:
@@ -34,6 +36,11 @@ def test_a_latency_holds_up_to_its_bound() -> None:
     assert not compare(results)[0].holds
 
 
+def test_a_count_holds_only_if_it_is_exact() -> None:
+    figure = Figure("winners", EXACTLY, 50, ("sale",), float)
+    assert [compare({"sale": winners}, [figure])[0].holds for winners in (49, 50, 51)] == [False, True, False]
+
+
 def test_figures_whose_measurements_are_missing_are_left_out() -> None:
     assert compare({"withdraw": measured(1)}) == []
 
@@ -48,7 +55,7 @@ def test_the_median_is_the_one_in_the_middle() -> None:
 
 def test_the_report_is_a_page_a_list_for_programs_and_a_chart(tmp_path: Path) -> None:
     results = {name: measured(1000 + place) for place, name in enumerate(TITLES)}
-    write(tmp_path, RUN, results, compare(results))
+    write(tmp_path, RUN, section(PLAN, 100_001, results, compare(results), tmp_path))
 
     listed = json.loads((tmp_path / "benchmarks.json").read_text())
     assert len(listed) == len(FIGURES)
@@ -59,6 +66,26 @@ def test_the_report_is_a_page_a_list_for_programs_and_a_chart(tmp_path: Path) ->
     assert "found nothing" in page
     assert "1,000,000 operations" in page
     assert (tmp_path / "benchmarks.svg").exists()
+
+
+def part(heading: str, value: float) -> Section:
+    """A part of the page with one figure, named like the part."""
+    known = [Figure(heading, AT_LEAST, 1, (), float)]
+    held = [Held(heading, value, ">= 1", value >= 1)]
+    return Section(heading, "", "", {}, {}, {}, held, known)
+
+
+def test_a_part_that_is_measured_again_leaves_the_others_and_the_rest_of_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text("# Measured\n\n## Start\n\nSoon.\n")
+    for heading, value in ((ORDERS, 11), (LEDGER, 22), (ORDERS, 33), (ORDERS, 33)):
+        write(tmp_path, RUN, part(heading, value))
+
+    listed = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert [(figure["figure"], figure["value"]) for figure in listed] == [(LEDGER, 22), (ORDERS, 33)]
+    headings = [line for line in page.read_text().splitlines() if line.startswith("## ")]
+    assert headings == ["## Start", "## The ledger", "## Orders"]
+    assert "11.00" not in page.read_text()
 
 
 def test_a_chart_draws_values_to_scale_and_ours_in_another_colour() -> None:
