@@ -1,7 +1,7 @@
 """Changes an order: load and lock it, decide, store it with its event and all that changes with it, in one transaction.
 
-An order that would end unpaid ends only with the consent of the payment provider, which is asked outside of any transaction. The answer holds
-for the order as it was: if it has changed meanwhile, all begins anew.
+An order that would end unpaid ends only with the consent of the payment provider, which is asked outside of any transaction. The answer
+holds for the order as it was: if it has changed meanwhile, all begins anew.
 """
 
 from __future__ import annotations

@@ -171,8 +171,20 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentNote:
+    """The payment that is under way or has paid an order: what was taken by it, card and points together, and what was given back."""
+
+    id: UUID
+    taken_minor: int
+    returned_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """An order. `events` is how many it has had, the number of the last one; `version` counts all changes."""
+    """An order. `events` is how many it has had, the number of the last one; `version` counts all changes.
+
+    `payment` is known where one order is read, and None elsewhere.
+    """
 
     id: UUID
     customer_id: str
@@ -200,6 +212,7 @@ class Order:
     pickup_code: str = ""
     cancel_reason: str = ""
     overdue: bool = False
+    payment: PaymentNote | None = None
     events: int = 0
     version: int = 1
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from galen.orders.v1 import payment_pb2
+from galen.orders.v1.order_pb2 import OrderPaymentState
 
 from shared.testing.errors import refusal_of
 from tests.orders.counter import Crew, state_number
@@ -204,3 +205,16 @@ async def test_a_paid_order_that_is_cancelled_gives_card_and_points_back(till: T
 
 async def books_agree(till: Till) -> bool:
     return await till.differences() == []
+
+
+async def test_an_order_says_how_it_was_paid_and_what_was_given_back(till: Till, crew: Crew) -> None:
+    order = await till.counter.ordered(crew.customer)
+    assert (order.payment.state, order.payment.payment) == (OrderPaymentState.ORDER_PAYMENT_STATE_UNPAID, "")
+    payment = await till.pay(crew.customer, order)
+    paid = await crew.customer.get(order.name)
+    assert (paid.payment.state, paid.payment.payment) == (OrderPaymentState.ORDER_PAYMENT_STATE_PAID, payment.name)
+
+    await crew.customer.act("CancelOrder", paid)
+    await till.refunded(crew.customer, order)
+
+    assert (await crew.customer.get(order.name)).payment.refund_summary == payment_pb2.REFUND_SUMMARY_FULL

@@ -745,9 +745,11 @@ class PaymentSummary(_message.Message):
     state: Global___OrderPaymentState.ValueType
     """How far the payment has come."""
     payment: _builtins.str
-    """`customers/{customer}/orders/{order}/payments/{payment}` that is under way or has paid it; empty if there is none."""
+    """`customers/{customer}/orders/{order}/payments/{payment}` that is under way or has paid it; empty if there is none. Only where one order is
+    read.
+    """
     refund_summary: _payment_pb2.RefundSummary.ValueType
-    """Whether any of it was given back."""
+    """Whether any of it was given back. Only where one order is read."""
     def __init__(
         self,
         *,

@@ -20,6 +20,7 @@ from services.orders.domain.ordering.model import DeliveryAddress, Line, LineLot
 from services.orders.domain.ordering.transitions import Caller, allowed_actions
 from services.orders.domain.prescriptions.prescription import parse_name as parse_prescription
 from services.orders.entrypoints.grpc.converters.dates import date_fields
+from services.orders.entrypoints.grpc.converters.money import refund_summary
 from shared.auth.principal import Principal
 from shared.errors import FieldViolation, InvalidRequest
 from shared.grpc.timestamps import timestamp
@@ -125,7 +126,7 @@ def order_message(order: Order, caller: Caller) -> order_pb2.Order:
         delivery_address=None if order.delivery_address is None else _address(order.delivery_address),
         pickup_code=order.pickup_code if _sees_code(order, caller) else "",
         pending_operation=order_pb2.PendingOperation.ValueType(order.pending),
-        payment=order_pb2.PaymentSummary(state=order_pb2.OrderPaymentState.ValueType(order.payment_state)),
+        payment=_payment(order),
         earned_points=order_pb2.EarnedPoints(
             state=order_pb2.EarnedPointsState.ValueType(order.points_state), points_minor=order.points_minor
         ),
@@ -136,6 +137,14 @@ def order_message(order: Order, caller: Caller) -> order_pb2.Order:
         **_times(order),
         **{name: getattr(order, name) for name in _ALIKE},
     )
+
+
+def _payment(order: Order) -> order_pb2.PaymentSummary:
+    summary = order_pb2.PaymentSummary(state=order_pb2.OrderPaymentState.ValueType(order.payment_state))
+    if order.payment is not None:
+        summary.payment = f"{order.name}/payments/{order.payment.id}"
+        summary.refund_summary = refund_summary(order.payment.returned_minor, order.payment.taken_minor)
+    return summary
 
 
 def unmade_message(order: Order, caller: Caller) -> order_pb2.Order:

@@ -15,6 +15,7 @@ from services.orders.domain.ids import read_id
 from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund
 from services.orders.domain.payments.refunding import WantedRefund
 from services.orders.domain.payments.starting import Wanted
+from services.orders.entrypoints.grpc.converters.money import refund_summary
 from shared.grpc.timestamps import timestamp
 
 # While the payer can still do something with it.
@@ -70,7 +71,9 @@ def payment_message(payment: Payment, *, to_payer: bool) -> payment_pb2.Payment:
         refunded=money(payment.refunded_minor),
         points_captured_minor=payment.points_captured_minor,
         points_returned_minor=payment.points_returned_minor,
-        refund_summary=refund_summary(payment),
+        refund_summary=refund_summary(
+            payment.refunded_minor + payment.points_returned_minor, payment.captured_minor + payment.points_captured_minor
+        ),
         failure=payment.failure,
         quarantined=payment.quarantined,
         create_time=timestamp(payment.created_at),
@@ -85,13 +88,6 @@ def payment_message(payment: Payment, *, to_payer: bool) -> payment_pb2.Payment:
         if payment.redirect_url:
             message.next_action.redirect_url = payment.redirect_url
     return message
-
-
-def refund_summary(payment: Payment) -> payment_pb2.RefundSummary.ValueType:
-    given, taken = payment.refunded_minor + payment.points_returned_minor, payment.captured_minor + payment.points_captured_minor
-    if not given:
-        return payment_pb2.REFUND_SUMMARY_UNSPECIFIED
-    return payment_pb2.REFUND_SUMMARY_FULL if given >= taken else payment_pb2.REFUND_SUMMARY_PARTIAL
 
 
 def refund_message(refund: Refund) -> payment_pb2.Refund:
