@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deploy.local.state_folder import PROJECT, default_state
-from deploy.local.topology import Addresses
+from deploy.local.topology import ACCRUAL_SIM, PAYMENT_SIM, Addresses
 
 ACCOUNT = "programs/main/accounts/demo"
 
@@ -34,7 +34,8 @@ def _addresses(console: Console, addresses: Addresses, state: Path, database: st
     for name, metrics in addresses.metrics.items():
         grpc = f"gRPC {addresses.grpc[name]}" if name in addresses.grpc else ""
         rows[name] = f"{grpc:<22}  metrics http://{metrics}/metrics"
-    rows["accrual system"] = addresses.accrual_system + (" (simulated)" if addresses.simulator else "")
+    rows["accrual system"] = addresses.accrual_system + (" (simulated)" if ACCRUAL_SIM in addresses.simulators else "")
+    rows["card provider"] = addresses.payment_provider + (" (simulated)" if PAYMENT_SIM in addresses.simulators else "")
     rows |= {"PostgreSQL": database, "logs": _shown(state / "logs"), "keys and data": _shown(state), "ready after": f"{seconds:.1f} s"}
     width = max(map(len, rows))
     for name, value in rows.items():

@@ -25,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deploy.local.accrual_sim.__main__ import main as accrual_sim  # noqa: PLC0415
 
         return accrual_sim(arguments[1:])
+    if arguments[:1] == ["payment-sim"]:
+        from deploy.local.payment_sim.__main__ import main as payment_sim  # noqa: PLC0415
+
+        return payment_sim(arguments[1:])
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.command == "up":
@@ -48,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     _add_up(commands.add_parser("up", help="start everything and keep it running until Ctrl-C"))
     commands.add_parser("accrual-sim", help="only the simulated accrual system", add_help=False)
+    commands.add_parser("payment-sim", help="only the simulated card provider", add_help=False)
     _add_token(commands.add_parser("token", help="print a token for the local stack"))
     demo = commands.add_parser("demo", help="walk through the loyalty loop on the running stack, or on one started for it")
     demo.add_argument("--state", type=Path, metavar="DIR", help="the stack's state folder (GALEN_STATE, default .galen of the project)")
@@ -60,6 +65,8 @@ def _add_up(up: argparse.ArgumentParser) -> None:
     up.add_argument("-a", "--address", metavar="HOST:PORT", help="where the HTTP edge listens (RUN_ADDRESS, default 127.0.0.1:8080)")
     up.add_argument("-d", "--database-uri", metavar="URI", help="a PostgreSQL to use instead of our own (DATABASE_URI)")
     up.add_argument("-r", "--accrual-system", metavar="URL", help="an accrual system instead of the simulated one (ACCRUAL_SYSTEM_ADDRESS)")
+    provider = "a card provider instead of the simulated one (PAYMENT_PROVIDER_ADDRESS)"
+    up.add_argument("--payment-provider", metavar="URL", help=provider)
     up.add_argument("--state", type=Path, metavar="DIR", help="keys, data and logs (GALEN_STATE, default .galen of the project)")
     ports = "a port other than the usual one, such as balance=50061 or balance-metrics=9201; may be repeated"
     up.add_argument("--port", action="append", default=[], metavar="NAME=PORT", help=ports)
@@ -108,6 +115,7 @@ def _options(given: argparse.Namespace, parser: argparse.ArgumentParser) -> "Opt
         edge=_chosen(given.address, "RUN_ADDRESS") or DEFAULT_EDGE,
         database_uri=_chosen(given.database_uri, "DATABASE_URI"),
         accrual_system=_chosen(given.accrual_system, "ACCRUAL_SYSTEM_ADDRESS"),
+        payment_provider=_chosen(given.payment_provider, "PAYMENT_PROVIDER_ADDRESS"),
         ports=_ports(given.port, port_names(), parser),
         overrides=tuple(given.set),
         pg_bin=_chosen(given.pg_bin, "PG_BIN"),

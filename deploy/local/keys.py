@@ -5,6 +5,8 @@ services.pem          signs the tokens that services show each other; only the s
 jwks.json             the public halves, for everyone
 page_token.key        the key that page tokens are sealed with
 chain.pem             signs the ends of the ledger's hash chains; only the balance service is given it
+payment_provider.key  what orders shows the simulated card provider
+webhook_secrets       what the simulated card provider signs its messages with; orders checks them
 tokens/<service>.jwt  what a service shows its peers
 """
 
@@ -33,6 +35,8 @@ class KeyFolder:
         self.jwks = folder / "jwks.json"
         self.page_token_key = folder / "page_token.key"
         self.chain_key = folder / "chain.pem"
+        self.payment_key = folder / "payment_provider.key"
+        self.webhook_secrets = folder / "webhook_secrets"
         self._services_key = folder / "services.pem"
 
     def service_token(self, service: str) -> Path:
@@ -47,8 +51,9 @@ class KeyFolder:
         keys = [jwk_of(people.private.public_key(), PEOPLE_ISSUER), jwk_of(servants.private.public_key(), SERVICES_ISSUER)]
         _write_private(self.jwks, json.dumps({"keys": keys}, indent=2) + "\n")
         _signing_key(self.chain_key)
-        if not self.page_token_key.exists():
-            _write_private(self.page_token_key, secrets.token_hex(32) + "\n")
+        for secret, prefix in ((self.page_token_key, ""), (self.payment_key, "sk_test_"), (self.webhook_secrets, "whsec_")):
+            if not secret.exists():
+                _write_private(secret, prefix + secrets.token_hex(32) + "\n")
         for service in services:
             if not _is_fresh(self.service_token(service), servants):
                 _write_private(self.service_token(service), self.mint_for_service(service, SERVICE_TOKEN_LIFETIME) + "\n")

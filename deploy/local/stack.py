@@ -22,11 +22,11 @@ from deploy.local.process_records import ProcessRecords
 from deploy.local.roles import DatabaseUnusable, prepare_database
 from deploy.local.state_folder import PROJECT, StateFolder, StateFolderInUse
 from deploy.local.supervisor import Program, StackFailed, Supervisor, run_to_end, together
-from deploy.local.topology import ACCRUAL_SIM, SERVICES, Addresses, Service, Topology, parse_overrides, plan_addresses
+from deploy.local.topology import ACCRUAL_SIM, PAYMENT_SIM, SERVICES, Addresses, Service, Topology, parse_overrides, plan_addresses
 
 DEFAULT_EDGE = "127.0.0.1:8080"
 DATABASE = "galen"
-# 4 services with at most 12 connections each, the simulator, and some for people who look inside.
+# 4 services with at most 12 connections each, the simulators, and some for people who look inside.
 POSTGRES_CONNECTIONS = 120
 MIGRATION_ATTEMPTS = 4
 MIGRATION_RETRY_S = 0.5
@@ -35,12 +35,13 @@ READY_TIMEOUT_S = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `database_uri` and `accrual_system` are None where the stack brings its own."""
+    """What was asked for. `database_uri`, `accrual_system` and `payment_provider` are None where the stack brings its own."""
 
     state: Path
     edge: str = DEFAULT_EDGE
     database_uri: str | None = field(default=None, repr=False)
     accrual_system: str | None = None
+    payment_provider: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     pg_bin: str | None = None
@@ -117,7 +118,7 @@ class Stack:
         addresses = self._plan(edge)
         self._keys.ensure(self._owners)
         uri, shown = await self._start_database()
-        roles = await prepare_database(uri, [*self._owners, *([ACCRUAL_SIM] if addresses.simulator else [])], self._log.say)
+        roles = await prepare_database(uri, [*self._owners, *addresses.simulators], self._log.say)
         topology = Topology(addresses, uri, roles, self._keys, self._log_format, self._options.log_level, overrides, self._options.services)
         await self._start_programs(topology)
         self._state.publish(described(topology))
@@ -132,7 +133,7 @@ class Stack:
     def _plan(self, edge: Address) -> Addresses:
         ports = PortPlan(self._port_locks, self._options.ports)
         ports.take_edge(edge)
-        addresses = plan_addresses(edge, self._options.accrual_system, ports, self._options.services)
+        addresses = plan_addresses(edge, self._options.accrual_system, self._options.payment_provider, ports, self._options.services)
         for name, (usual, port) in ports.moved.items():
             self._log.say(f"port {usual} is taken; {name} listens on {port}")
         return addresses
@@ -190,7 +191,9 @@ def described(topology: Topology) -> dict[str, object]:
     return {
         "edge": f"http://{addresses.edge.reachable}",
         "accrual_system": addresses.accrual_system,
-        "simulated": addresses.simulator is not None,
+        "simulated": ACCRUAL_SIM in addresses.simulators,
+        "payment_provider": addresses.payment_provider,
+        "payments_simulated": PAYMENT_SIM in addresses.simulators,
         "grpc": {name: str(address) for name, address in addresses.grpc.items()},
         "metrics": {name: f"http://{address}" for name, address in addresses.metrics.items()},
     }

@@ -15,6 +15,11 @@ PASSED_ON = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "SSL_CERT
 PASSED_ON_PREFIXES = ("LC_",)
 ACCRUAL_SIM = "accrual-sim"
 ACCRUAL_SIM_PORT = 8090
+PAYMENT_SIM = "payment-sim"
+PAYMENT_SIM_PORT = 8091
+SIMULATORS = (ACCRUAL_SIM, PAYMENT_SIM)
+# Where the edge takes the card provider's messages.
+WEBHOOKS = "/webhooks/payments"
 # Nobody balances calls between replicas here, so there is nobody to notice that a service is about to go.
 DRAIN_S = "0.2"
 
@@ -42,7 +47,13 @@ class Service:
 
 SERVICES: tuple[Service, ...] = (
     Service("balance", metrics_port=9101, grpc_port=50051, peers=("customers",), gets=("CHAIN_KEY_FILE",)),
-    Service("orders", metrics_port=9102, grpc_port=50052, peers=("balance", "accrual", "customers")),
+    Service(
+        "orders",
+        metrics_port=9102,
+        grpc_port=50052,
+        peers=("balance", "accrual", "customers"),
+        gets=("PAYMENT_PROVIDER_ADDRESS", "PAYMENT_PROVIDER_KEY_FILE", "PAYMENT_WEBHOOK_SECRETS_FILE"),
+    ),
     Service("accrual", metrics_port=9103, grpc_port=50053, peers=("balance", "customers"), gets=("ACCRUAL_SYSTEM_ADDRESS",)),
     Service("customers", metrics_port=9104, grpc_port=50054, peers=("balance",), gets=("SIGNING_KEY_FILE",)),
     Service("gateway", metrics_port=9105, peers=("balance", "orders", "accrual", "customers"), gets=("RUN_ADDRESS",)),
@@ -51,25 +62,30 @@ SERVICES: tuple[Service, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where everything answers. `accrual_system` is a URL; `simulator` is None when the accrual system is somebody else's."""
+    """Where everything answers. `accrual_system` and `payment_provider` are URLs, and have a simulator unless they are somebody else's."""
 
     edge: Address
     grpc: Mapping[str, Address]
     metrics: Mapping[str, Address]
-    simulator: Address | None
+    simulators: Mapping[str, Address]
     accrual_system: str
+    payment_provider: str
 
 
-def plan_addresses(edge: Address, accrual_system: str | None, ports: PortPlan, services: Iterable[Service] = SERVICES) -> Addresses:
-    """Give each its port. Raises AddressUnusable."""
+def plan_addresses(
+    edge: Address, accrual_system: str | None, payment_provider: str | None, ports: PortPlan, services: Iterable[Service] = SERVICES
+) -> Addresses:
+    """Give each its port, and a simulator to whatever outside system is not given. Raises AddressUnusable."""
     services = tuple(services)
-    simulator = None if accrual_system else ports.take(ACCRUAL_SIM, ACCRUAL_SIM_PORT)
+    simulators = {} if accrual_system else {ACCRUAL_SIM: ports.take(ACCRUAL_SIM, ACCRUAL_SIM_PORT)}
+    simulators |= {} if payment_provider else {PAYMENT_SIM: ports.take(PAYMENT_SIM, PAYMENT_SIM_PORT)}
     return Addresses(
         edge=edge,
         grpc={service.name: ports.take(service.name, service.grpc_port) for service in services if service.grpc_port},
         metrics={service.name: ports.take(f"{service.name}-metrics", service.metrics_port) for service in services},
-        simulator=simulator,
-        accrual_system=_with_scheme(accrual_system or str(simulator)),
+        simulators=simulators,
+        accrual_system=_with_scheme(accrual_system or str(simulators[ACCRUAL_SIM])),
+        payment_provider=_with_scheme(payment_provider or str(simulators[PAYMENT_SIM])),
     )
 
 
@@ -80,7 +96,7 @@ def _with_scheme(address: str) -> str:
 def port_names(services: Iterable[Service] = SERVICES) -> list[str]:
     """The names that ports can be asked for by."""
     names = [name for service in services for name in ([service.name] if service.grpc_port else []) + [f"{service.name}-metrics"]]
-    return [*names, ACCRUAL_SIM, "postgres"]
+    return [*names, *SIMULATORS, "postgres"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +114,8 @@ class Topology:
 
     def serving(self) -> list[Program]:
         """Everything that keeps running."""
-        simulator = [self._simulator(self.addresses.simulator)] if self.addresses.simulator else []
-        return [*simulator, *(self._serving(service) for service in self.services)]
+        simulators = [self._simulator(name, address) for name, address in self.addresses.simulators.items()]
+        return [*simulators, *(self._serving(service) for service in self.services)]
 
     def migrations(self) -> list[Program]:
         """What brings the schemas up to date, one program for each service that owns data."""
@@ -144,18 +160,30 @@ class Topology:
         return {
             "ACCRUAL_SYSTEM_ADDRESS": self.addresses.accrual_system,
             "CHAIN_KEY_FILE": str(self.keys.chain_key),
+            "PAYMENT_PROVIDER_ADDRESS": self.addresses.payment_provider,
+            "PAYMENT_PROVIDER_KEY_FILE": str(self.keys.payment_key),
+            "PAYMENT_WEBHOOK_SECRETS_FILE": str(self.keys.webhook_secrets),
             "SIGNING_KEY_FILE": str(self.keys.customers_key),
             "RUN_ADDRESS": str(self.addresses.edge),
         }[name]
 
-    def _simulator(self, address: Address) -> Program:
-        # Whoever uploads an order number shall see points arrive, without registering goods first.
-        given = {"RUN_ADDRESS": str(address), "DATABASE_URI": self.database_uri, "ACCRUAL_SIM_AUTO": "true"}
-        if ACCRUAL_SIM in self.roles:
-            given["DATABASE_ROLE"] = self.roles[ACCRUAL_SIM]
-        environment = self._base() | given | dict(self.overrides.get(ACCRUAL_SIM, {}))
-        command = _python("-m", "deploy.local.cli", ACCRUAL_SIM)
-        return Program(ACCRUAL_SIM, command, environment, tier=Tier.SIMULATOR, ready_at=[f"http://{address}/readyz"])
+    def _simulator(self, name: str, address: Address) -> Program:
+        given = {"RUN_ADDRESS": str(address), "DATABASE_URI": self.database_uri, **self._of_simulator(name)}
+        if name in self.roles:
+            given["DATABASE_ROLE"] = self.roles[name]
+        environment = self._base() | given | dict(self.overrides.get(name, {}))
+        command = _python("-m", "deploy.local.cli", name)
+        return Program(name, command, environment, tier=Tier.SIMULATOR, ready_at=[f"http://{address}/readyz"])
+
+    def _of_simulator(self, name: str) -> dict[str, str]:
+        if name == ACCRUAL_SIM:
+            # Whoever uploads an order number shall see points arrive, without registering goods first.
+            return {"ACCRUAL_SIM_AUTO": "true"}
+        return {
+            "PAYMENT_SIM_KEY_FILE": str(self.keys.payment_key),
+            "PAYMENT_SIM_WEBHOOK_URL": f"http://{self.addresses.edge.reachable}{WEBHOOKS}",
+            "PAYMENT_SIM_WEBHOOK_SECRETS_FILE": str(self.keys.webhook_secrets),
+        }
 
     def _base(self) -> dict[str, str]:
         passed_on = {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)}
@@ -164,7 +192,7 @@ class Topology:
 
 def parse_overrides(texts: Iterable[str], services: Iterable[Service] = SERVICES) -> dict[str, dict[str, str]]:
     """Read `service.NAME=value`. Raises StackFailed."""
-    known = {*(service.name for service in services), ACCRUAL_SIM}
+    known = {*(service.name for service in services), *SIMULATORS}
     overrides: dict[str, dict[str, str]] = {}
     for text in texts:
         name, separator, value = text.partition("=")

@@ -14,8 +14,9 @@ ADDRESSES = Addresses(
     edge=Address("0.0.0.0", 8080),
     grpc={"balance": Address("127.0.0.1", 50051)},
     metrics={"balance": Address("127.0.0.1", 9101), "gateway": Address("127.0.0.1", 9105)},
-    simulator=Address("127.0.0.1", 8090),
+    simulators={"accrual-sim": Address("127.0.0.1", 8090)},
     accrual_system="http://127.0.0.1:8090",
+    payment_provider="https://api.cards.example",
 )
 
 

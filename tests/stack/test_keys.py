@@ -44,7 +44,7 @@ async def test_a_key_speaks_for_its_own_issuer_only(keys: KeyFolder) -> None:
 
 def test_a_restart_changes_nothing(keys: KeyFolder, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert len(before) == 7
+    assert len(before) == 9
     keys.ensure(["balance", "accrual"])
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 

@@ -42,6 +42,7 @@ class RunningStack:
             env={
                 "RUN_ADDRESS": self.edge,
                 "ACCRUAL_SYSTEM_ADDRESS": ELSEWHERE,
+                "PAYMENT_PROVIDER_ADDRESS": ELSEWHERE,
                 "USUAL_PORT": str(any_free_port()),
                 **inherited,
                 **environment,
@@ -232,6 +233,20 @@ def test_a_given_database_is_used_and_the_accrual_system_is_simulated_when_none_
             assert connection.execute("select count(*) from starts").fetchone() == (1,)
             assert connection.execute("select count(*) from accrual_sim.orders").fetchone() == (1,)
         assert stack.stop() == 0
+
+
+def test_the_card_provider_is_simulated_when_none_is_given_and_takes_the_key_that_orders_has(start: Start) -> None:
+    stack = start("--port", f"payment-sim={any_free_port()}", PAYMENT_PROVIDER_ADDRESS="")
+    stack.wait_for(READY)
+    published, key = stack.published(), (stack.state.path / "keys" / "payment_provider.key").read_text().strip()
+    assert published["payments_simulated"]
+    form = b"amount=5&currency=rub"
+    request = urllib.request.Request(f"{published['payment_provider']}/v1/payment_intents", form, {"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+        assert answer.status == 200
+    with urllib.request.urlopen(f"{published['payment_provider']}/control/settings", timeout=WAIT_S) as answer:
+        assert json.load(answer)["webhook_url"] == f"http://{stack.edge}/webhooks/payments"
+    assert stack.stop() == 0
 
 
 def test_a_stop_in_the_middle_of_the_start_leaves_nothing(start: Start) -> None:

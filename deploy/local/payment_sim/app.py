@@ -38,7 +38,7 @@ from deploy.local.payment_sim.simulator import Request, Simulator, error_body
 from deploy.local.simulation.documents import BadRequest
 from shared.clock import Clock
 
-BODY_SIZE_MAX = 1 << 20
+BODY_SIZE_MAX = 1 << 18
 BODY_TIMEOUT_S = 10.0
 KEY_LENGTH_MAX = 255
 

@@ -203,11 +203,10 @@ def _endpoint(now: Endpoint, given: Fields, retry_first_s: float) -> Endpoint:
 def _chaos(now: ChaosSettings | None, given: Fields, document: object) -> ChaosSettings | None:
     if isinstance(document, dict) and "chaos_seed" in document and document["chaos_seed"] is None:
         return None
-    if now is None and not given.has("chaos_seed"):
-        return None
     before = now or ChaosSettings(0)
     seed = given.whole("chaos_seed", default=before.seed, low=0, high=1 << 31)
-    return ChaosSettings(seed, given.number("chaos_rate", default=before.rate, low=0, high=1))
+    rate = given.number("chaos_rate", default=before.rate, low=0, high=1)
+    return ChaosSettings(seed, rate) if now or given.has("chaos_seed") else None
 
 
 def _settings_document(behaviour: Behaviour) -> Document:
