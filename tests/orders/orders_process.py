@@ -27,8 +27,13 @@ class OrdersProcess:
     metrics_address: str
 
     async def serves(self) -> None:
-        """Waits until it is ready."""
-        await eventually(lambda: asyncio.to_thread(_is_ready, self.metrics_address), within_s=START_LIMIT_S)
+        """Waits until it is ready. Raises AssertionError at once if it can't be."""
+
+        async def look() -> bool:
+            assert self.process.returncode is None, "the process has ended"
+            return await asyncio.to_thread(_is_ready, self.metrics_address)
+
+        await eventually(look, within_s=START_LIMIT_S)
 
     async def was_killed(self) -> bool:
         """Waits for its end; returns whether that was at the place that it was told."""
