@@ -1,7 +1,7 @@
 """`galen demo`: the loyalty loop before your eyes, on the running stack, or on one that is started for it.
 
 A customer registers, uploads an order number, the accrual system calculates, points arrive, some are spent, and the statement shows it.
-Every answer is checked; the demo ends with status 1 if one is not what it should be.
+Then they shop: see demo_shop.py. Every answer is checked; the demo ends with status 1 if one is not what it should be.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
+from deploy.local.demo_shop import Person, Shopping, ShoppingFailed
+from deploy.local.keys import KeyFolder
 from deploy.local.state_folder import StateFolder
 from shared.luhn import with_check_digit
 from shared.money import decimal_text
@@ -51,8 +53,8 @@ def demo(state: Path) -> int:
     console = Console(soft_wrap=True)
     try:
         with running_stack(StateFolder(state), console) as stack:
-            asyncio.run(Demo(stack, console).run())
-    except (DemoFailed, aiohttp.ClientError, grpc.aio.AioRpcError, OSError) as error:
+            asyncio.run(Demo(stack, KeyFolder(StateFolder(state).keys), console).run())
+    except (DemoFailed, ShoppingFailed, aiohttp.ClientError, grpc.aio.AioRpcError, OSError) as error:
         console.print(f"[bold red]The demo failed:[/] {error}")
         return 1
     return 0
@@ -90,8 +92,9 @@ def _wait_for(folder: StateFolder, process: subprocess.Popen[str]) -> dict[str, 
 class Demo:
     """One customer's journey."""
 
-    def __init__(self, stack: dict[str, Any], console: Console) -> None:
+    def __init__(self, stack: dict[str, Any], keys: KeyFolder, console: Console) -> None:
         self._stack = stack
+        self._keys = keys
         self._console = console
         self._login = f"ada-{secrets.token_hex(4)}"
         self._number = with_check_digit(str(secrets.randbelow(10**15)).zfill(15))
@@ -104,6 +107,7 @@ class Demo:
             earned = await self._earn(session)
             await self._spend(session, earned)
             await self._show_statement(earned)
+        await self._shop()
         self._console.print("[bold green]Everything adds up.[/]")
 
     async def _register(self, session: aiohttp.ClientSession) -> None:
@@ -177,6 +181,14 @@ class Demo:
         self._console.print(statement_table(list(statement.operations)))
         left = statement.operations[0].balance_after
         _expect(Decimal(left) / 100 == earned - min(SPENT, earned), f"the ledger says {decimal_text(left)}")
+
+    async def _shop(self) -> None:
+        """Needs the simulated card provider: a real one has no test cards."""
+        if not self._stack["payments_simulated"]:
+            return
+        customer = Person(await self._customer_id(), self._metadata)
+        async with grpc.aio.insecure_channel(self._stack["grpc"]["orders"]) as channel:
+            await Shopping(channel, self._keys, customer, self._console).run()
 
     async def _customer_id(self) -> str:
         # Whoever bears a token may look into it.
