@@ -113,6 +113,8 @@ class PaymentsToFollow:
     async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
         if event.kind is EventKind.REVIEWED:
             await self._drive(connection, order)
+        elif event.kind is EventKind.POINTS_GRANTED:
+            await self._take_back(connection, order)
         elif event.kind is EventKind.STATE_CHANGED and order.times.paid is not None:
             if event.to_state is State.CANCELLED:
                 await self._give_back(connection, order, event, {})
@@ -125,6 +127,13 @@ class PaymentsToFollow:
         if payment is not None:
             await self._jobs.enqueue(connection, DRIVE_PAYMENT_JOB, payment_id=str(payment.id))
 
+    async def _take_back(self, connection: AsyncConnection, order: Order) -> None:
+        """What was given back before the order earned its points has not taken any back yet."""
+        payment = await PaymentWrites(connection).live_of(order.id)
+        for refund in [] if payment is None else await RefundWrites(connection).of_payment(payment.id):
+            if not refund.take_back_done:
+                await self._jobs.enqueue(connection, DRIVE_REFUND_JOB, refund_id=str(refund.id))
+
     async def _give_back(self, connection: AsyncConnection, order: Order, event: OrderEvent, quantities: dict[str, int]) -> None:
         payment = await PaymentWrites(connection).live_of(order.id)
         if payment is None:
@@ -132,7 +141,8 @@ class PaymentsToFollow:
         refunds = await RefundWrites(connection).of_payment(payment.id)
         given = given_by(refunds)
         left = {sku: quantity - given.quantities.get(sku, 0) for sku, quantity in quantities.items()}
-        units = {sku: quantity for sku, quantity in left.items() if quantity > 0}
+        free = {line.sku for line in order.lines if not line.unit_price_minor}
+        units = {sku: quantity for sku, quantity in left.items() if quantity > 0 and sku not in free}
         if payment.total_minor == given.amount_minor or (quantities and not units):
             return
         refund_id, reason, now = uuid5(payment.id, f"event/{event.number}"), event.reason, event.created_at

@@ -17,9 +17,10 @@ from services.orders.adapters.postgres.tables import customer_order
 from services.orders.application.payments.ports import RefundChange
 from services.orders.domain.errors import RefundNotFound
 from services.orders.domain.ordering.model import Order
-from services.orders.domain.payments.changes import shown, with_standing
+from services.orders.domain.payments.changes import shown, take_back_decided, with_standing
 from services.orders.domain.payments.facts import Fact, fold
 from services.orders.domain.payments.model import Payment, Refund
+from services.orders.domain.payments.refunding import points_to_take_back
 
 
 class RefundWrites:
@@ -62,9 +63,14 @@ class PostgresRefunds:
             lines = await read_lines(connection, [refund.order_id], lots=False)
             return refund_of(refund), payment_of(payment.one()), order_of(order, lines[refund.order_id])
 
-    async def of_payment(self, payment_id: UUID) -> Sequence[Refund]:
-        async with self._engine.connect() as connection:
-            return await RefundWrites(connection).of_payment(payment_id)
+    async def decide_take_back(self, refund_id: UUID, earned_minor: int) -> Refund:
+        async with self._engine.begin() as connection:
+            refund, _ = await _locked(connection, refund_id)
+            writes = RefundWrites(connection)
+            points = points_to_take_back(refund, await writes.of_payment(refund.payment_id), earned_minor)
+            decided = take_back_decided(refund, points)
+            await writes.store(decided)
+        return decided
 
     async def find_by_reference(self, reference: str) -> UUID | None:
         query = select(refund_table.c.refund_id).where(
@@ -76,15 +82,22 @@ class PostgresRefunds:
 
     async def record(self, refund_id: UUID, change: RefundChange, facts: tuple[Fact, ...] = ()) -> Refund:
         async with self._engine.begin() as connection:
-            payments, refunds = PaymentWrites(connection), RefundWrites(connection)
-            payment_id = await connection.execute(select(refund_table.c.payment_id).where(refund_table.c.refund_id == refund_id))
-            payment = await payments.lock(payment_id.scalar_one())
-            refund = await refunds.lock(refund_id)
-            if refund is None or payment is None:
-                raise RefundNotFound
+            refund, payment = await _locked(connection, refund_id)
+            payments = PaymentWrites(connection)
             known = await payments.add_facts(payment.id, facts)
             now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
             refund, changed = change(refund, with_standing(payment, fold(payment, known)))
             await payments.store(shown(changed, now))
-            await refunds.store(refund)
+            await RefundWrites(connection).store(refund)
         return refund
+
+
+async def _locked(connection: AsyncConnection, refund_id: UUID) -> tuple[Refund, Payment]:
+    """Locks the payment, then the refund. Raises RefundNotFound."""
+    payment_id = (await connection.execute(select(refund_table.c.payment_id).where(refund_table.c.refund_id == refund_id))).scalar()
+    if payment_id is None:
+        raise RefundNotFound
+    payment, refund = await PaymentWrites(connection).lock(payment_id), await RefundWrites(connection).lock(refund_id)
+    if payment is None or refund is None:
+        raise RefundNotFound
+    return refund, payment

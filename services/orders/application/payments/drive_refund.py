@@ -25,7 +25,7 @@ from services.orders.domain.ordering.model import Order, PointsState
 from services.orders.domain.payments import changes
 from services.orders.domain.payments.facts import Fact, FactKind
 from services.orders.domain.payments.model import Payment, PaymentState, Points, Refund, RefundState
-from services.orders.domain.payments.refunding import points_to_take_back
+from services.orders.domain.payments.refunding import may_earn_later
 from shared.clock import Clock
 from shared.faults import Faults
 
@@ -46,7 +46,7 @@ class DriveRefund:
     async def drive(self, refund_id: UUID) -> Refund:
         """Returns the refund as it stands when nothing more can be done now. Raises RefundNotFound, OutcomeUnknown, PointsRefused."""
         refund, payment, order = await self._records.read(refund_id)
-        if refund.state is not RefundState.PENDING:
+        if refund.state is RefundState.FAILED or refund.take_back_done:
             return refund
         if payment.state is not PaymentState.CAPTURED:
             raise OutcomeUnknown("the payment has not come to its end")
@@ -56,9 +56,11 @@ class DriveRefund:
                 return refund
         if not refund.points_done:
             refund = await self._give_points(refund, payment)
-        if not refund.take_back_done:
-            refund = await self._take_back(refund, order)
-        return refund
+        if may_earn_later(order):
+            # When its points come, it is driven once more.
+            now = self._clock.now()
+            return await self._records.record(refund.id, lambda current, paid: (changes.given_back(current, now), paid))
+        return await self._take_back(refund, order)
 
     async def _give_card(self, refund: Refund, payment: Payment) -> Refund:
         answer = await self._ask(refund, payment)
@@ -95,22 +97,17 @@ class DriveRefund:
         return await self._records.record(refund.id, changes.points_given)
 
     async def _take_back(self, refund: Refund, order: Order) -> Refund:
-        points = await self._points_to_take_back(refund, order)
+        """Takes back what the order earned, if it earned anything. Waits until that is final."""
+        earns = order.points_state not in (PointsState.NOT_YET, PointsState.NONE)
+        credit = await self._earned.credit(order.customer_id, order.number) if earns else None
+        if credit is not None:
+            operation, earned_minor = credit
+            refund = await self._records.decide_take_back(refund.id, earned_minor)
+            if refund.points_taken_back_minor:
+                await self._ledger.take_back(refund, operation, refund.points_taken_back_minor)
         self._faults.reach("refund_asked_take_back")
         now = self._clock.now()
-        after = await self._records.record(refund.id, lambda current, paid: (changes.completed(current, points, now), paid))
-        log.info("refunded", refund=refund.name, card_minor=refund.card_minor, points_minor=refund.points_minor, taken_back_minor=points)
+        after = await self._records.record(refund.id, lambda current, paid: (changes.completed(current, now), paid))
+        taken_back = after.points_taken_back_minor
+        log.info("refunded", refund=refund.name, card=refund.card_minor, points=refund.points_minor, taken_back_minor=taken_back)
         return after
-
-    async def _points_to_take_back(self, refund: Refund, order: Order) -> int:
-        """Takes the points back and returns how many; none if the order earned none. Waits until that is final."""
-        if order.points_state in (PointsState.NOT_YET, PointsState.NONE):
-            return 0
-        credit = await self._earned.credit(order.customer_id, order.number)
-        if credit is None:
-            return 0
-        operation, earned_minor = credit
-        points = points_to_take_back(refund, await self._records.of_payment(refund.payment_id), earned_minor)
-        if points:
-            await self._ledger.take_back(refund, operation, points)
-        return points

@@ -273,8 +273,8 @@ class RefundRecords(Protocol):
     async def read(self, refund_id: UUID) -> tuple[Refund, Payment, Order]:
         """Returns the refund with its payment and order. Raises RefundNotFound."""
 
-    async def of_payment(self, payment_id: UUID) -> Sequence[Refund]:
-        """Returns all refunds of a payment."""
+    async def decide_take_back(self, refund_id: UUID, earned_minor: int) -> Refund:
+        """Notes how many of the points that the order earned this refund takes back, once. Raises RefundNotFound."""
 
     async def record(self, refund_id: UUID, change: RefundChange, facts: tuple[Fact, ...] = ()) -> Refund:
         """Changes a refund together with its payment, in one transaction. Raises RefundNotFound."""

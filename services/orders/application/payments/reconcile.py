@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Protocol
 
-from services.orders.application.payments.ports import CardProvider, PointsLedger
+from services.orders.application.payments.ports import CardProvider, PointsLedger, PointsRefused, ProviderRejected
 from services.orders.domain.ordering.model import State
 from services.orders.domain.payments.facts import fold
 from services.orders.domain.payments.model import Payment, Points
@@ -74,21 +74,30 @@ class Reconcile:
         for difference in order_differences(payment, order):
             yield difference
         if payment.intent:
-            standing = fold(payment, (await self._provider.get_intent(payment)).facts)
-            if standing.captured_minor != payment.captured_minor:
-                yield _difference(payment, Rule.CAPTURED_IS_CAPTURED_AT_PROVIDER, payment.captured_minor, standing.captured_minor)
-            refunded = await self._provider.refunded_minor(payment)
+            captured, refunded = await self._at_provider(payment)
+            if captured != payment.captured_minor:
+                yield _difference(payment, Rule.CAPTURED_IS_CAPTURED_AT_PROVIDER, payment.captured_minor, captured)
             if refunded != payment.refunded_minor:
                 yield _difference(payment, Rule.REFUNDED_IS_REFUNDED_AT_PROVIDER, payment.refunded_minor, refunded)
         if payment.hold:
+            expected, actual = f"0 held, {payment.points_captured_minor} taken", await self._in_ledger(payment)
+            if actual != expected:
+                yield _difference(payment, Rule.POINTS_ARE_THOSE_OF_THE_LEDGER, expected, actual)
+
+    async def _at_provider(self, payment: Payment) -> tuple[int | str, int | str]:
+        """Returns what was taken and given back there; its word for it, if it does not know the payment."""
+        try:
+            standing = fold(payment, (await self._provider.get_intent(payment)).facts)
+            return standing.captured_minor, await self._provider.refunded_minor(payment)
+        except ProviderRejected as rejected:
+            return rejected.code, rejected.code
+
+    async def _in_ledger(self, payment: Payment) -> str:
+        try:
             held, captured = await self._ledger.standing(payment)
-            if (held, captured) != (0, payment.points_captured_minor):
-                yield _difference(
-                    payment,
-                    Rule.POINTS_ARE_THOSE_OF_THE_LEDGER,
-                    f"0 held, {payment.points_captured_minor} taken",
-                    f"{held} held, {captured} taken",
-                )
+        except PointsRefused as refused:
+            return refused.reason
+        return f"{held} held, {captured} taken"
 
 
 def order_differences(payment: Payment, order: OrderStanding) -> Iterator[Difference]:

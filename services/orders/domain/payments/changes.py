@@ -139,7 +139,16 @@ def points_given(refund: Refund, payment: Payment) -> tuple[Refund, Payment]:
     return replace(refund, points_done=True), replace(payment, points_returned_minor=returned)
 
 
-def completed(refund: Refund, points_taken_back_minor: int, now: datetime) -> Refund:
-    """Returns the refund as it is when all of it is through."""
-    taken = points_taken_back_minor
-    return replace(refund, take_back_done=True, points_taken_back_minor=taken, state=RefundState.SUCCEEDED, finished_at=now)
+def take_back_decided(refund: Refund, points_minor: int) -> Refund:
+    """Notes how many points are about to be taken back: asked again, it is as many."""
+    return replace(refund, points_taken_back_minor=points_minor)
+
+
+def given_back(refund: Refund, now: datetime) -> Refund:
+    """Notes that the customer has back what they paid."""
+    return replace(refund, state=RefundState.SUCCEEDED, finished_at=refund.finished_at or now)
+
+
+def completed(refund: Refund, now: datetime) -> Refund:
+    """Returns the refund as it is when all of it is through, the points that were earned too."""
+    return replace(given_back(refund, now), take_back_done=True)

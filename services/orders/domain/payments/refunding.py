@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.orders.domain.errors import RefundNotPossible
-from services.orders.domain.ordering.model import Actor, Order
+from services.orders.domain.ordering.model import Actor, Order, PointsState, State
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment, Refund, RefundedLine, RefundState
 from services.orders.domain.payments.shares import split_refund
@@ -90,14 +90,22 @@ def refund_lines(
 
 
 def points_to_take_back(refund: Refund, refunds: Iterable[Refund], earned_minor: int) -> int:
-    """Returns how many of the earned points this refund takes back: its share of what was paid.
+    """Returns how many of the earned points this refund takes back: its share of what was paid. Decided before, it stays so.
 
-    Shares are counted up in the order of the refunds, so that rounding never adds up and the one that empties the payment takes the rest.
+    Shares are counted up in the order in which they are decided, so that rounding never adds up and the one that empties the payment takes
+    the rest. What fails never comes so far, so the shares that were decided stay decided.
     """
-    counted = (other for other in refunds if other.state is not RefundState.FAILED)
+    if refund.points_taken_back_minor or refund.take_back_done:
+        return refund.points_taken_back_minor
+    decided = [other for other in refunds if other.id != refund.id and (other.take_back_done or other.points_taken_back_minor)]
     part, whole = refund.take_back_share
-    earlier = sum(other.take_back_share[0] for other in counted if (other.created_at, other.id) < (refund.created_at, refund.id))
-    return earned_minor * min(whole, earlier + part) // whole - earned_minor * min(whole, earlier) // whole
+    parts = part + sum(other.take_back_share[0] for other in decided)
+    return earned_minor * min(whole, parts) // whole - sum(other.points_taken_back_minor for other in decided)
+
+
+def may_earn_later(order: Order) -> bool:
+    """Tells whether the order has earned no points yet and still can: what its refunds take back of them is not known then."""
+    return order.points_state is PointsState.NOT_YET and order.state not in (State.CANCELLED, State.EXPIRED, State.RETURNED)
 
 
 def acting_for(order: Order, caller: Caller) -> Actor:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -9,16 +10,14 @@ from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceStub
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.payment_sim.testing import API_KEY, WEBHOOK_SECRET, SimulatorHandle, running_simulator
-from services.orders.adapters.postgres.tables import SCHEMA
 from services.orders.container import OrdersContainer, service_parts
 from services.orders.settings import OrdersSettings
-from shared.postgres.conninfo import service_conninfo
-from shared.postgres.engine import disposing, make_engine
 from shared.testing.identities import Identities
 from shared.testing.servers import ServedService, served
 from tests.gateway.serving import served_gateway
 from tests.orders.counter import Crew, open_counter
 from tests.orders.customers_peer import People, people_served
+from tests.orders.shop import owner_engine, shop_database
 from tests.orders.till import Till
 
 
@@ -36,16 +35,18 @@ async def till_simulator() -> AsyncIterator[SimulatorHandle]:
 
 @pytest.fixture(scope="module")
 def till_settings(
+    postgres_server_uri: str,
     orders_settings: OrdersSettings,
     till_people: People,
     till_simulator: SimulatorHandle,
     balance_server: ServedService,
     tmp_path_factory: pytest.TempPathFactory,
-) -> OrdersSettings:
+) -> Iterator[OrdersSettings]:
+    """In a database of its own: books are compared with this provider, which knows nobody else's payments."""
     folder: Path = tmp_path_factory.mktemp("provider")
     (folder / "key").write_text(API_KEY)
     (folder / "secrets").write_text(f"{WEBHOOK_SECRET}\nwhsec_the_one_before\n")
-    changes = {
+    changes: dict[str, Any] = {
         "customers_address": f"127.0.0.1:{till_people.port}",
         "balance_address": balance_server.address,
         "payment_provider_address": till_simulator.url,
@@ -53,7 +54,8 @@ def till_settings(
         "payment_webhook_secrets_file": folder / "secrets",
         "payment_look_every_s": 3600.0,  # tests look when they want to
     }
-    return orders_settings.model_copy(update=changes)
+    with shop_database(postgres_server_uri) as (uri, role):
+        yield orders_settings.model_copy(update={**changes, "database_uri": uri, "database_role": role})
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -68,9 +70,8 @@ async def till_server(till_container: OrdersContainer) -> AsyncIterator[ServedSe
 
 
 @pytest_asyncio.fixture(scope="module")
-async def till_database(orders_settings: OrdersSettings) -> AsyncIterator[AsyncEngine]:
-    conninfo = service_conninfo(orders_settings.database_uri, schema=SCHEMA, role=None)
-    async with disposing(make_engine(conninfo, size_max=3)) as engine:
+async def till_database(till_settings: OrdersSettings) -> AsyncIterator[AsyncEngine]:
+    async with owner_engine(till_settings) as engine:
         yield engine
 
 
