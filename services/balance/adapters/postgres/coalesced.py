@@ -53,7 +53,7 @@ class CoalescedAccounts:
 
     def __init__(self, accounts: PostgresAccounts, batches: AccountBatches, registry: CollectorRegistry) -> None:
         self._accounts = accounts
-        self._coalescer = Coalescer(batches.load_many, is_outage=is_outage, observer=BatchMetrics(registry, "ledger_read"), gather_s=0.002)
+        self._coalescer = Coalescer(batches.load_many, is_outage=is_outage, observer=BatchMetrics(registry, "ledger_read"))
 
     async def open(self, name: AccountName, key: RequestKey, view: Callable[[Loaded, datetime], AccountView]) -> AccountView:
         return await self._accounts.open(name, key, view)
