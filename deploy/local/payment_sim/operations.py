@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import dropwhile, islice, takewhile
 from typing import TypeVar
 
 from deploy.local.payment_sim import cards, machine
@@ -122,7 +122,7 @@ def list_refunds(params: Params) -> Question:
 
     def question(books: Books) -> Document:
         newest_first = reversed(books.refunds_of(intent)) if intent else books.newest_first(Refund)
-        page, more = _page(books, list(newest_first), Refund, after, limit)
+        page, more = _page(books, newest_first, Refund, after, limit)
         return list_document([refund_document(refund) for refund in page], url="/v1/refunds", has_more=more)
 
     return question
@@ -134,8 +134,8 @@ def list_events(params: Params) -> Question:
     since = whole("created[gte]", created.get("gte", "0"))
 
     def question(books: Books) -> Document:
-        events = [event for event in books.newest_first(Event) if event.created >= since and kind in (None, event.type)]
-        page, more = _page(books, events, Event, after, limit)
+        recent = takewhile(lambda event: event.created >= since, books.newest_first(Event))
+        page, more = _page(books, (event for event in recent if kind in (None, event.type)), Event, after, limit)
         return list_document([_event(books, event) for event in page], url="/v1/events", has_more=more)
 
     return question
@@ -145,12 +145,12 @@ def _event(books: Books, event: Event) -> Document:
     return event_document(event, pending_webhooks=books.pending_webhooks(event.id))
 
 
-def _page(books: Books, records: list[R], kind: type[R], after: str | None, limit: int) -> tuple[list[R], bool]:
+def _page(books: Books, records: Iterator[R], kind: type[R], after: str | None, limit: int) -> tuple[list[R], bool]:
     if after is not None:
         _found(books, kind, after, "starting_after", kind.__name__.lower())
-        names = [record.id for record in records]
-        records = records[names.index(after) + 1 :] if after in names else []
-    return list(islice(records, limit)), len(records) > limit
+        records = islice(dropwhile(lambda record: record.id != after, records), 1, None)
+    page = list(islice(records, limit + 1))
+    return page[:limit], len(page) > limit
 
 
 def _found(books: Books, kind: type[R], name: str, param: str, called: str) -> R:

@@ -202,8 +202,8 @@ class Simulator:
                     work.draft.put(delivery)
         try:
             await self.storage.write(work.draft.changed, work.draft.removed)
-        except psycopg.Error:
-            # Whether it is stored is not known: what is true is read again before anything else.
+        except BaseException:
+            # Failed or cut short, whether it is stored is not known: what is true is read again before anything else.
             self._is_current = False
             raise
         self._books.apply(work.draft)

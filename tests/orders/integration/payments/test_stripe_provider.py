@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from deploy.local.payment_sim.chaos import ChaosSettings
 from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
 from deploy.local.payment_sim.machine import Delays
+from deploy.local.payment_sim.simulator import Behaviour
 from deploy.local.payment_sim.testing import API_KEY, SimulatorHandle, running_simulator
 from services.orders.adapters.http.stripe.provider import StripeLimits, StripeProvider
 from services.orders.adapters.http.stripe.webhooks import StripeWebhooks
@@ -335,3 +338,43 @@ async def test_listed_events_are_bytes_that_can_be_kept_like_webhooks(provider: 
     webhooks = StripeWebhooks(["whsec"], SystemClock())
     assert [webhooks.read_stored(body) for body, _ in listed] == [event for _, event in listed]
     assert {event.payment_id for _, event in listed if event.intent} == {str(new.id)}
+
+
+async def driven(provider: StripeProvider, new: Payment) -> Card:
+    """Asks again and looks, as the saga does, until it is known how the payment ended."""
+    card = Card.ASKED
+    async with asyncio.timeout(30):
+        while card not in (Card.CAPTURED, Card.DECLINED):
+            try:
+                new, card = await one_step(provider, new)
+            except OutcomeUnknown:
+                continue
+    return card
+
+
+async def one_step(provider: StripeProvider, new: Payment) -> tuple[Payment, Card]:
+    """Raises OutcomeUnknown."""
+    try:
+        intent = await (provider.get_intent(new) if new.intent else provider.create_intent(new))
+    except KeySpent:
+        found = await provider.find_intent(new)
+        if found is None:
+            return replace(new, attempt=new.attempt + 1), Card.ASKED
+        intent = found
+    return replace(new, intent=intent.reference), standing(new, intent)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_whatever_happens_by_chance_nobody_is_charged_twice(seed: int) -> None:
+    behaviour = Behaviour(Delays(processing_s=0.05), chaos=ChaosSettings(seed, 0.5))
+    async with (
+        running_simulator(behaviour=behaviour) as simulator,
+        client(simulator, StripeLimits(total_s=1.0, tries=1)).opened() as provider,
+    ):
+        payments = [payment(card=VISA) for _ in range(12)]
+        cards = await asyncio.gather(*(driven(provider, new) for new in payments))
+
+        captured = {line["metadata"]["payment_id"]: line["captured"] for line in simulator.money()["payment_intents"]}
+        assert len(simulator.intents()) == len(captured) == len(payments)
+        assert [captured[str(new.id)] for new in payments] == [70_000 if card is Card.CAPTURED else 0 for card in cards]
+        assert len({arrival.fault for arrival in simulator.arrivals()}) > 5
