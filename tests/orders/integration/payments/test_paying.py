@@ -139,7 +139,8 @@ async def test_the_same_request_is_the_same_payment_and_another_body_is_refused(
     again = await till.pay(crew.customer, order, request_id=request_id)
     refused = await refusal_of(till.pay(crew.customer, order, "POINTS", request_id=request_id))
 
-    assert first == again
+    # It is answered as it is now: a message of the provider may have come meanwhile.
+    assert (first.name, first.state) == (again.name, again.state)
     assert refused.reason == "REQUEST_ID_REUSED"
     assert len(till.simulator.intents(order_id=order.name.rpartition("/")[2])) == 1
 
