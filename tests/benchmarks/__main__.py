@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import tempfile
@@ -52,7 +53,7 @@ def main() -> int:
 
 def _ledger(asked: argparse.Namespace, command: str, folder: Path) -> Sequence[Held]:
     only = _only(asked, ledger_figures.TITLES)
-    plan = LedgerPlan(asked.seconds, asked.rounds, asked.accounts, asked.operations, only)
+    plan = LedgerPlan(asked.seconds, asked.rounds, asked.accounts, asked.operations, only, chained="CHAIN_KEY_FILE" in os.environ)
     return measure_ledger(plan, command, folder, asked.output, say) if only else ()
 
 

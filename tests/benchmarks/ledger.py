@@ -21,7 +21,8 @@ INTRODUCTION = """\
 Every call goes through the whole chain (interceptor, token, policy, validation, limits, metrics, a log line) and has an account, an order
 number and a `request_id` of its own. Commits are durable. {in_flight} calls are in flight unless they are made one at a time; rates and
 latencies are the median of {rounds} measurements of {seconds:g} s, made in turns. pgbench runs with prepared statements over TCP, at its
-best of {clients} clients. After the measurements the audit looked at {audited:,} accounts and found nothing.
+best of {clients} clients. Meanwhile the ledger built {chains} and ran no periodic audit. After the
+measurements the audit looked at {audited:,} accounts and found nothing.
 """
 COLUMNS = {"server": "server", "postgres": "PostgreSQL", "generator": "generator"}
 
@@ -30,13 +31,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LedgerPlan:
-    """What to measure: over so many accounts, and pages of a history of so many operations, of none for 0."""
+    """What to measure: over so many accounts, and pages of a history of so many operations, of none for 0.
+
+    `chained`: the servers build hash chains meanwhile, for CHAIN_KEY_FILE is set in their environment, which is ours.
+    """
 
     seconds: float
     rounds: int
     accounts: int
     operations: int
     only: set[str]
+    chained: bool = False
 
 
 def measure_ledger(plan: LedgerPlan, command: str, folder: Path, output: Path, say: Say) -> Sequence[Held]:
@@ -71,7 +76,12 @@ def section(plan: LedgerPlan, audited: int, results: Results, figures: Sequence[
     """Returns the ledger's part of the page; its picture is written into `output`."""
     bars = [(TITLES[name], results[name].per_s, name not in NOT_OURS) for name in CHARTED if name in results]
     introduction = INTRODUCTION.format(
-        in_flight=IN_FLIGHT, rounds=plan.rounds, seconds=plan.seconds, clients=", ".join(map(str, PGBENCH_CLIENTS)), audited=audited
+        in_flight=IN_FLIGHT,
+        rounds=plan.rounds,
+        seconds=plan.seconds,
+        clients=", ".join(map(str, PGBENCH_CLIENTS)),
+        chains="its hash chains (CHAIN_KEY_FILE was set)" if plan.chained else "no hash chains (CHAIN_KEY_FILE was not set)",
+        audited=audited,
     )
     return Section(
         heading=LEDGER,

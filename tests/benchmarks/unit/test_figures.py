@@ -65,6 +65,7 @@ def test_the_report_is_a_page_a_list_for_programs_and_a_chart(tmp_path: Path) ->
     assert "`make bench`" in page
     assert "found nothing" in page
     assert "1,000,000 operations" in page
+    assert "CHAIN_KEY_FILE was not set" in page
     assert (tmp_path / "benchmarks.svg").exists()
 
 
