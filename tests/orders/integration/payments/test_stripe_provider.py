@@ -185,6 +185,22 @@ async def test_whoever_cancels_what_is_paid_is_told_that_it_is_paid(provider: St
     assert standing(new, await provider.cancel(new)) is Card.CAPTURED
 
 
+async def test_a_refusal_to_cancel_that_was_true_only_then_does_not_stand_for_ever(
+    provider: StripeProvider, simulator: SimulatorHandle
+) -> None:
+    """The provider keeps refusals by state under the key: asked again, it repeats them when the state has long changed."""
+    new, _ = await made(provider, card="pm_card_processingDeclined")
+    assert standing(new, await provider.cancel(new)) is Card.PROCESSING
+    async with asyncio.timeout(5):
+        while standing(new, await provider.get_intent(new)) is Card.PROCESSING:
+            continue
+    with pytest.raises(KeySpent):
+        await provider.cancel(new)
+
+    assert standing(new, await provider.cancel(replace(new, attempt=2))) is Card.CANCELLED
+    assert simulator.money()["totals"]["rub"]["captured"] == 0
+
+
 async def test_an_error_kept_under_the_key_is_found_out_and_nothing_came_of_it(
     provider: StripeProvider, simulator: SimulatorHandle
 ) -> None:

@@ -27,6 +27,7 @@ from shared.clock import Clock
 
 API_VERSION = "2026-06-24.dahlia"
 BODY_MAX = 4 << 20
+UNEXPECTED_STATE = "payment_intent_unexpected_state"
 PAGE = 100
 PAGES_MAX = 100
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
@@ -152,7 +153,7 @@ class StripeProvider:
         try:
             return await self._intent("POST", f"/v1/payment_intents/{payment.intent}/{verb}", form, payment.key(verb))
         except ProviderRejected as error:
-            if error.code != "payment_intent_unexpected_state":
+            if error.code != UNEXPECTED_STATE:
                 raise
             # It has moved on without us: its state tells how.
             return await self.get_intent(payment)
@@ -240,8 +241,10 @@ def _judged(answer: _Answer) -> _Answer:
         return answer
     if answer.status == HTTPStatus.PAYMENT_REQUIRED and "payment_intent" in fault:
         return answer
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and answer.headers.get("Idempotent-Replayed") == "true":
-        raise KeySpent(f"status {answer.status} is remembered under the key")
+    # A refusal because of the intent's state is remembered too, and repeated long after the state has changed.
+    passing = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or code == UNEXPECTED_STATE
+    if passing and answer.headers.get("Idempotent-Replayed") == "true":
+        raise KeySpent(f"status {answer.status} {code} is remembered under the key")
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         raise OutcomeUnknown("asked for silence", _seconds(answer.headers.get("Retry-After")))
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or answer.status == HTTPStatus.CONFLICT or not fault:
