@@ -42,6 +42,7 @@ from services.orders.entrypoints.grpc.servicers.catalog import CatalogServicer
 from services.orders.entrypoints.grpc.servicers.orders import OrderServicer
 from services.orders.entrypoints.grpc.servicers.prescriptions import PrescriptionServicer
 from services.orders.inventory import InventoryContainer
+from services.orders.inventory import register_steps as register_stock_steps
 from services.orders.ordering import OrderingContainer
 from services.orders.ordering import resources as ordering_resources
 from services.orders.outside import OutsideContainer, SweepingContainer, register_steps
@@ -126,6 +127,8 @@ class OrdersContainer(containers.DeclarativeContainer):
         transactions=transactions,
         clock=clock,
         observer=metrics,
+        jobs=jobs,
+        announcements=announcements,
         page_tokens=page_tokens,
     )
 
@@ -178,6 +181,7 @@ def job_queue(container: OrdersContainer) -> JobQueue:
     jobs: JobQueue = container.jobs()
     register_steps(container.outside(), jobs)
     register_payment_steps(container.paying(), jobs)
+    register_stock_steps(container.inventory(), jobs)
     return jobs
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from dependency_injector import containers, providers
 
+from services.orders.adapters.postgres.recalled_orders import TELL_OF_RECALL_JOB, PostgresRecalledOrders
 from services.orders.adapters.postgres.stock_comparison import PostgresStockComparison
 from services.orders.adapters.postgres.stock_reads import PostgresStockReads
 from services.orders.adapters.postgres.stock_sweeps import PostgresStockSweeps
@@ -17,7 +18,10 @@ from services.orders.application.inventory.keep_reservations import KeepReservat
 from services.orders.application.inventory.read_stock import ReadStock
 from services.orders.application.inventory.recall_lot import RecallLot
 from services.orders.application.inventory.reconcile_stock import ReconcileStock
+from services.orders.application.inventory.tell_of_recall import TellOfRecall
 from services.orders.entrypoints.grpc.servicers.inventory import InventoryServicer
+from services.orders.entrypoints.jobs.recalls import RecallJobs
+from shared.jobs.queue import JobQueue
 
 
 class InventoryContainer(containers.DeclarativeContainer):
@@ -26,10 +30,12 @@ class InventoryContainer(containers.DeclarativeContainer):
     transactions: providers.Dependency[Any] = providers.Dependency()
     clock: providers.Dependency[Any] = providers.Dependency()
     observer: providers.Dependency[Any] = providers.Dependency()
+    jobs: providers.Dependency[Any] = providers.Dependency()
+    announcements: providers.Dependency[Any] = providers.Dependency()
     page_tokens: providers.Dependency[Any] = providers.Dependency()
 
     reads = providers.Singleton(PostgresStockReads, engine)
-    writes = providers.Singleton(PostgresStockWrites, transactions)
+    writes = providers.Singleton(PostgresStockWrites, transactions, jobs)
     servicer = providers.Singleton(
         InventoryServicer,
         providers.Singleton(ReadStock, reads),
@@ -45,3 +51,12 @@ class InventoryContainer(containers.DeclarativeContainer):
     sweeps = providers.Singleton(PostgresStockSweeps, work_engine)
     expire_lots = providers.Singleton(ExpireLots, sweeps)
     expire_reservations = providers.Singleton(ExpireReservations, sweeps, observer)
+
+    recall_jobs = providers.Singleton(
+        RecallJobs, providers.Singleton(TellOfRecall, providers.Singleton(PostgresRecalledOrders, work_engine, announcements))
+    )
+
+
+def register_steps(inventory: InventoryContainer, jobs: JobQueue) -> None:
+    """Names the steps."""
+    jobs.register(TELL_OF_RECALL_JOB, inventory.recall_jobs().tell_of_recall, attempts_max=None)

@@ -79,3 +79,11 @@ select l.location_id, l.sku, l.lot_id as id, l.lot_number, l.expires_on, l.on_ha
        l.version, s.on_hand as level_on_hand, s.reserved, s.reorder_point, s.version as level_version
 from lot l join level s using (location_id, sku) order by l.location_id, l.sku, l.expires_on, l.lot_id
 """
+
+ORDERS_WITH_LOT = """
+select distinct r.order_id
+from stock_lot t join reservation_lot b using (lot_id) join reservation r using (reservation_id)
+where t.sku = %(sku)s and t.lot_number = %(lot_number)s and t.state = 'RECALLED' and b.quantity > b.returned_quantity
+  and r.order_id > coalesce(%(after)s::uuid, '00000000-0000-0000-0000-000000000000')
+order by r.order_id limit %(limit)s
+"""

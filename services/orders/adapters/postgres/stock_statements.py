@@ -185,8 +185,8 @@ with due as materialized (
     order by expires_at limit %(limit)s for update skip locked
 ),
 ended as (
-    update reservation r set state = 'EXPIRED' from due d where r.reservation_id = d.reservation_id
-    returning r.reservation_id, r.location_id
+    update reservation set state = 'EXPIRED' where reservation_id = any(array(select reservation_id from due))
+    returning reservation_id, location_id
 ),
 {_FREE.format(reference="'reservations/' || l.reservation_id")}"""
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Date, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.orders.adapters.postgres import lot_statements as statements
+from services.orders.adapters.postgres.recalled_orders import TELL_OF_RECALL_JOB
 from services.orders.adapters.postgres.stock import PostgresStock
 from services.orders.adapters.postgres.stock_rows import (
     LEVEL_COLUMNS,
@@ -28,6 +29,7 @@ from services.orders.application.inventory.stock import Cause, Stock
 from services.orders.domain.inventory.lots import ShelfLife
 from services.orders.domain.inventory.model import AffectedOrder, Kind, Level, Location, Lot, LotAndLevel, Reservation
 from services.orders.domain.ordering.model import State
+from shared.jobs.queue import JobQueue
 from shared.requests import RequestKey
 
 T = TypeVar("T")
@@ -36,18 +38,20 @@ _TODAY = cast(func.current_date(), Date).label("today")
 
 
 class PostgresStockWrites:
-    def __init__(self, transactions: Transactions) -> None:
+    def __init__(self, transactions: Transactions, jobs: JobQueue) -> None:
         self._transactions = transactions
+        self._jobs = jobs
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresStockWrite]:
         async with self._transactions.begin() as transaction:
-            yield PostgresStockWrite(transaction)
+            yield PostgresStockWrite(transaction, self._jobs)
 
 
 class PostgresStockWrite:
-    def __init__(self, transaction: Transaction) -> None:
+    def __init__(self, transaction: Transaction, jobs: JobQueue) -> None:
         self._transaction = transaction
+        self._jobs = jobs
         self._connection = transaction.connection
         self._stock = PostgresStock(transaction.connection)
 
@@ -131,6 +135,9 @@ class PostgresStockWrite:
         rows = (await self._connection.exec_driver_sql(statements.AFFECTED_ORDERS, values)).all()
         orders = [AffectedOrder(row.customer_id, row.order_id, row.order_number, row.quantity, State(row.state).name) for row in rows]
         return orders, rows[0].total if rows else 0
+
+    async def announce_recall(self, sku: str, lot_number: str, reason: str) -> None:
+        await self._jobs.enqueue(self._connection, TELL_OF_RECALL_JOB, sku=sku, lot_number=lot_number, reason=reason)
 
     async def reservation(self, reservation_id: UUID) -> Reservation | None:
         return await find_reservation(self._connection, reservation_id)

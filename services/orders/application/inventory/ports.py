@@ -117,6 +117,9 @@ class StockWrite(Protocol):
     async def affected_orders(self, lots: Sequence[Lot], limit: int) -> tuple[Sequence[AffectedOrder], int]:
         """Returns the newest orders that have units of the lots, and how many orders have any."""
 
+    async def announce_recall(self, sku: str, lot_number: str, reason: str) -> None:
+        """Notes that orders with units of the lot are to be told, once this is committed."""
+
     async def reservation(self, reservation_id: UUID) -> Reservation | None:
         """Returns the reservation as it is in this transaction."""
 
@@ -135,6 +138,16 @@ class StockSweeps(Protocol):
 
     async def expire_reservations(self, limit: int) -> int:
         """Frees at most so many reservations of no order that ran out; returns how many. What others work on is left out."""
+
+
+class RecalledOrders(Protocol):
+    """Orders that have units of recalled lots."""
+
+    async def having(self, sku: str, lot_number: str, *, after: UUID | None, limit: int) -> Sequence[UUID]:
+        """Returns orders that have units of the recalled lot, in the order of their ids, those after this one."""
+
+    async def tell(self, order_id: UUID, sku: str, lot_number: str, reason: str) -> bool:
+        """Adds the event that the lot was recalled; False if the order has it."""
 
 
 class StockComparison(Protocol):

@@ -29,6 +29,8 @@ class RecallLot:
             changes = [(lot, await self._set_aside(write, lot, Cause(key.actor, "", reason))) for lot in lots]
             after = [stored.lot if stored else lot for lot, stored in changes]
             orders, total = await write.affected_orders(after, ORDERS_MAX)
+            if total:
+                await write.announce_recall(sku, lot_number, reason)
             answer = Recall(tuple(after), tuple(orders), total)
             await write.commit(key, Recall, answer)
         for lot, stored in changes:

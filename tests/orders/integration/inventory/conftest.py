@@ -9,12 +9,16 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.orders.adapters.postgres.stock import PostgresStock
+from services.orders.adapters.postgres.stock_writes import PostgresStockWrites
 from services.orders.adapters.postgres.tables import SCHEMA
+from services.orders.adapters.postgres.transactions import Transactions
 from services.orders.application.inventory.stock import Cause
 from services.orders.settings import OrdersSettings
+from shared.jobs.queue import JobQueue
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import disposing, make_engine
 from shared.testing.identities import Identities
@@ -87,6 +91,11 @@ class Shop:
     async def broken_rules(self) -> list[object]:
         async with self.engine.connect() as connection:
             return await broken_rules(connection, self.location)
+
+
+def stock_writes(engine: AsyncEngine) -> PostgresStockWrites:
+    """Writes of no order's stock: they leave no jobs."""
+    return PostgresStockWrites(Transactions(engine), JobQueue(SCHEMA, "", CollectorRegistry()))
 
 
 @pytest_asyncio.fixture(scope="module")

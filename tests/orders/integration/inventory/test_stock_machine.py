@@ -23,9 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.orders.adapters.postgres import stock_statements
 from services.orders.adapters.postgres.stock import PostgresStock
 from services.orders.adapters.postgres.stock_sweeps import PostgresStockSweeps
-from services.orders.adapters.postgres.stock_writes import PostgresStockWrites
 from services.orders.adapters.postgres.tables import SCHEMA
-from services.orders.adapters.postgres.transactions import Transactions
 from services.orders.application.inventory.expire import ExpireLots
 from services.orders.application.inventory.keep_lots import KeepLots
 from services.orders.application.inventory.recall_lot import RecallLot
@@ -37,11 +35,12 @@ from shared.errors import GalenError
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import make_engine
 from shared.requests import RequestKey
+from tests.orders.integration.inventory.conftest import stock_writes
 from tests.orders.stock_model import COMMITTED, EXPIRED, RELEASED, SUPPLY, LotKey, Refused, StockModel
 from tests.orders.stock_rows import add_location, add_medicine, broken_rules, days
 from tests.orders.world import today
 
-EFFORT = settings(max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+EFFORT = settings(max_examples=10, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 CAUSE = Cause("customers/ann", "orders/1")
 
 units = st.integers(1, 4)
@@ -55,7 +54,7 @@ class Books:
     def __init__(self, conninfo: str) -> None:
         self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.engine: AsyncEngine = make_engine(conninfo, size_max=2)
-        writes = PostgresStockWrites(Transactions(self.engine))
+        writes = stock_writes(self.engine)
         self.lots = KeepLots(writes, SystemClock())
         self.recalls = RecallLot(writes)
         self.sweeps = PostgresStockSweeps(self.engine)

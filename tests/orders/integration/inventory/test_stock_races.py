@@ -18,9 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.orders.adapters.postgres import lot_statements, stock_statements
 from services.orders.adapters.postgres.stock_sweeps import PostgresStockSweeps
-from services.orders.adapters.postgres.stock_writes import PostgresStockWrites
 from services.orders.adapters.postgres.tables import SCHEMA
-from services.orders.adapters.postgres.transactions import Transactions
 from services.orders.application.inventory.keep_lots import KeepLots
 from services.orders.application.inventory.recall_lot import RecallLot
 from services.orders.domain.inventory.lots import Correction, Delivery
@@ -30,7 +28,7 @@ from shared.errors import GalenError
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import disposing, make_engine
 from shared.requests import RequestKey
-from tests.orders.integration.inventory.conftest import CAUSE, Shop
+from tests.orders.integration.inventory.conftest import CAUSE, Shop, stock_writes
 from tests.orders.stock_rows import LevelRow, add_location, add_lot, add_medicine, days, remove_stock
 from tests.orders.world import today
 
@@ -125,7 +123,7 @@ async def crossed_carts(market: Market, seed: int) -> None:
     skus = [(await market.shop.medicine((10_000, days(10))))[0] for _ in range(8)]
 
     async def worker() -> None:
-        for _ in range(12):
+        for _ in range(7):
             await market.won(market.buy(dict.fromkeys(chance.sample(skus, 4), 1)))
 
     await together(*(worker() for _ in range(CONNECTIONS)))
@@ -241,7 +239,7 @@ async def test_who_waited_for_a_level_judges_its_lots_as_they_are_then(market: M
 
 
 async def test_a_recall_reaches_what_is_just_being_received_elsewhere(market: Market) -> None:
-    writes = PostgresStockWrites(Transactions(market.shop.engine))
+    writes = stock_writes(market.shop.engine)
     lots, recalls = KeepLots(writes, SystemClock()), RecallLot(writes)
     async with market.shop.transaction() as connection:
         sku, elsewhere = await add_medicine(connection), await add_location(connection)
@@ -259,7 +257,7 @@ async def test_a_recall_reaches_what_is_just_being_received_elsewhere(market: Ma
 
 async def test_everything_at_once_adds_up_and_nobody_waits_in_a_circle(market: Market) -> None:
     shop, chance = market.shop, random.Random(7)
-    writes = PostgresStockWrites(Transactions(shop.engine))
+    writes = stock_writes(shop.engine)
     lots, recalls, sweeps = KeepLots(writes, SystemClock()), RecallLot(writes), PostgresStockSweeps(shop.engine)
     made = [await shop.medicine((40, days(2)), (40, days(3)), (40, days(4))) for _ in range(5)]
     skus, all_lots = [sku for sku, _ in made], [lot for _, found in made for lot in found]
@@ -289,7 +287,7 @@ async def test_everything_at_once_adds_up_and_nobody_waits_in_a_circle(market: M
         return await chance.choice(deeds)()
 
     async def worker() -> None:
-        for _ in range(20):
+        for _ in range(12):
             await market.won(something())
 
     await together(*(worker() for _ in range(CONNECTIONS)))
