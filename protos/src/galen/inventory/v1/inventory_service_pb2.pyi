@@ -881,7 +881,7 @@ class RecallLotResponse(_message.Message):
     """How many orders have units of it."""
     @_builtins.property
     def lots(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.Lot]:
-        """The lots after it, one for each location."""
+        """The lots after it, of all locations, and those that customers returned."""
 
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___AffectedOrder]:

@@ -207,7 +207,8 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReceiveLot(self, request, context):
-        """Adds units of a lot. A lot that is there already grows; its expiry must be the same.
+        """Adds units of a lot. A lot that is there already grows; its expiry must be the same. What does not keep as long as its medicine demands
+        of a sale is not taken in (LOT_STATE with EXPIRED), nor what was recalled in any location.
 
         Errors: LOCATION_NOT_FOUND, SKU_NOT_FOUND, LOT_CONFLICT, LOT_STATE, REQUEST_ID_REUSED.
         """
@@ -262,7 +263,8 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecallLot(self, request, context):
-        """Calls a lot back, in all locations, and tells which orders have units of it, newest first.
+        """Calls a lot back, in all locations, and tells which orders have units of it, newest first. Soon after, each of them has an event
+        LOT_RECALLED.
 
         Errors: LOT_NOT_FOUND, REQUEST_ID_REUSED.
         """
@@ -307,8 +309,9 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CommitReservation(self, request, context):
-        """Sells the units of a held reservation: they leave the lots that expire first. Committing it again changes nothing. Reservations of orders
-        are committed by their payment only.
+        """Sells the units of a held reservation: they leave the lots that expire first. Committing it again changes nothing. One that has run out
+        can be committed as long as its units have not been freed, which takes some seconds. Reservations of orders are committed by their
+        payment only.
 
         Errors: RESERVATION_NOT_FOUND, RESERVATION_STATE, INSUFFICIENT_STOCK, REQUEST_ID_REUSED.
         """

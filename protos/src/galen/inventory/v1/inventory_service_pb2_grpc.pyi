@@ -68,7 +68,8 @@ class InventoryServiceStub:
     Errors: LOCATION_NOT_FOUND, SKU_NOT_FOUND, REQUEST_ID_REUSED.
     """
     ReceiveLot: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ReceiveLotRequest, _inventory_service_pb2.ReceiveLotResponse]
-    """Adds units of a lot. A lot that is there already grows; its expiry must be the same.
+    """Adds units of a lot. A lot that is there already grows; its expiry must be the same. What does not keep as long as its medicine demands
+    of a sale is not taken in (LOT_STATE with EXPIRED), nor what was recalled in any location.
 
     Errors: LOCATION_NOT_FOUND, SKU_NOT_FOUND, LOT_CONFLICT, LOT_STATE, REQUEST_ID_REUSED.
     """
@@ -99,7 +100,8 @@ class InventoryServiceStub:
     Errors: LOT_NOT_FOUND, LOT_STATE, REQUEST_ID_REUSED.
     """
     RecallLot: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.RecallLotRequest, _inventory_service_pb2.RecallLotResponse]
-    """Calls a lot back, in all locations, and tells which orders have units of it, newest first.
+    """Calls a lot back, in all locations, and tells which orders have units of it, newest first. Soon after, each of them has an event
+    LOT_RECALLED.
 
     Errors: LOT_NOT_FOUND, REQUEST_ID_REUSED.
     """
@@ -124,8 +126,9 @@ class InventoryServiceStub:
     Errors: RESERVATION_NOT_FOUND, RESERVATION_STATE, REQUEST_ID_REUSED.
     """
     CommitReservation: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.CommitReservationRequest, _inventory_service_pb2.CommitReservationResponse]
-    """Sells the units of a held reservation: they leave the lots that expire first. Committing it again changes nothing. Reservations of orders
-    are committed by their payment only.
+    """Sells the units of a held reservation: they leave the lots that expire first. Committing it again changes nothing. One that has run out
+    can be committed as long as its units have not been freed, which takes some seconds. Reservations of orders are committed by their
+    payment only.
 
     Errors: RESERVATION_NOT_FOUND, RESERVATION_STATE, INSUFFICIENT_STOCK, REQUEST_ID_REUSED.
     """
@@ -186,7 +189,8 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     Errors: LOCATION_NOT_FOUND, SKU_NOT_FOUND, REQUEST_ID_REUSED.
     """
     ReceiveLot: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReceiveLotRequest, _inventory_service_pb2.ReceiveLotResponse]  # type: ignore[assignment]
-    """Adds units of a lot. A lot that is there already grows; its expiry must be the same.
+    """Adds units of a lot. A lot that is there already grows; its expiry must be the same. What does not keep as long as its medicine demands
+    of a sale is not taken in (LOT_STATE with EXPIRED), nor what was recalled in any location.
 
     Errors: LOCATION_NOT_FOUND, SKU_NOT_FOUND, LOT_CONFLICT, LOT_STATE, REQUEST_ID_REUSED.
     """
@@ -217,7 +221,8 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     Errors: LOT_NOT_FOUND, LOT_STATE, REQUEST_ID_REUSED.
     """
     RecallLot: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.RecallLotRequest, _inventory_service_pb2.RecallLotResponse]  # type: ignore[assignment]
-    """Calls a lot back, in all locations, and tells which orders have units of it, newest first.
+    """Calls a lot back, in all locations, and tells which orders have units of it, newest first. Soon after, each of them has an event
+    LOT_RECALLED.
 
     Errors: LOT_NOT_FOUND, REQUEST_ID_REUSED.
     """
@@ -242,8 +247,9 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     Errors: RESERVATION_NOT_FOUND, RESERVATION_STATE, REQUEST_ID_REUSED.
     """
     CommitReservation: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.CommitReservationRequest, _inventory_service_pb2.CommitReservationResponse]  # type: ignore[assignment]
-    """Sells the units of a held reservation: they leave the lots that expire first. Committing it again changes nothing. Reservations of orders
-    are committed by their payment only.
+    """Sells the units of a held reservation: they leave the lots that expire first. Committing it again changes nothing. One that has run out
+    can be committed as long as its units have not been freed, which takes some seconds. Reservations of orders are committed by their
+    payment only.
 
     Errors: RESERVATION_NOT_FOUND, RESERVATION_STATE, INSUFFICIENT_STOCK, REQUEST_ID_REUSED.
     """
@@ -343,7 +349,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_service_pb2.ReceiveLotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_service_pb2.ReceiveLotResponse, _abc.Awaitable[_inventory_service_pb2.ReceiveLotResponse]]:
-        """Adds units of a lot. A lot that is there already grows; its expiry must be the same.
+        """Adds units of a lot. A lot that is there already grows; its expiry must be the same. What does not keep as long as its medicine demands
+        of a sale is not taken in (LOT_STATE with EXPIRED), nor what was recalled in any location.
 
         Errors: LOCATION_NOT_FOUND, SKU_NOT_FOUND, LOT_CONFLICT, LOT_STATE, REQUEST_ID_REUSED.
         """
@@ -410,7 +417,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_service_pb2.RecallLotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_service_pb2.RecallLotResponse, _abc.Awaitable[_inventory_service_pb2.RecallLotResponse]]:
-        """Calls a lot back, in all locations, and tells which orders have units of it, newest first.
+        """Calls a lot back, in all locations, and tells which orders have units of it, newest first. Soon after, each of them has an event
+        LOT_RECALLED.
 
         Errors: LOT_NOT_FOUND, REQUEST_ID_REUSED.
         """
@@ -465,8 +473,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_service_pb2.CommitReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_service_pb2.CommitReservationResponse, _abc.Awaitable[_inventory_service_pb2.CommitReservationResponse]]:
-        """Sells the units of a held reservation: they leave the lots that expire first. Committing it again changes nothing. Reservations of orders
-        are committed by their payment only.
+        """Sells the units of a held reservation: they leave the lots that expire first. Committing it again changes nothing. One that has run out
+        can be committed as long as its units have not been freed, which takes some seconds. Reservations of orders are committed by their
+        payment only.
 
         Errors: RESERVATION_NOT_FOUND, RESERVATION_STATE, INSUFFICIENT_STOCK, REQUEST_ID_REUSED.
         """

@@ -36,7 +36,7 @@ class _LotStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LotState.Val
     LOT_STATE_RECALLED: _LotState.ValueType  # 3
     """Called back by its maker. Final."""
     LOT_STATE_EXPIRED: _LotState.ValueType  # 4
-    """Past its shelf life, or too near to its end to be sold. Final."""
+    """Past its shelf life, or too near to its end to be sold. Final, except that it may still be recalled."""
 
 class LotState(_LotState, metaclass=_LotStateEnumTypeWrapper):
     """Whether a lot can be sold."""
@@ -50,7 +50,7 @@ LOT_STATE_QUARANTINED: LotState.ValueType  # 2
 LOT_STATE_RECALLED: LotState.ValueType  # 3
 """Called back by its maker. Final."""
 LOT_STATE_EXPIRED: LotState.ValueType  # 4
-"""Past its shelf life, or too near to its end to be sold. Final."""
+"""Past its shelf life, or too near to its end to be sold. Final, except that it may still be recalled."""
 Global___LotState: _TypeAlias = LotState  # noqa: Y015
 
 class _LotOrigin:
