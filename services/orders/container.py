@@ -83,7 +83,8 @@ class OrdersContainer(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     faults = providers.Singleton(Faults, settings.provided.fault_at)
     conninfo = providers.Callable(service_conninfo, settings.provided.database_uri, schema=SCHEMA, role=settings.provided.database_role)
-    engine = providers.Singleton(make_engine, conninfo, size_max=settings.provided.engine_connections_max)
+    # Orders are made by statements that stay prepared (see RoundTrips).
+    engine = providers.Singleton(make_engine, conninfo, size_max=settings.provided.engine_connections_max, prepares=False)
     # Callers can use up their connections only, never those of jobs, sweeper and feed.
     work_engine = providers.Singleton(make_engine, conninfo, size_max=WORK_CONNECTIONS, wait_limit_s=WORK_WAIT_S)
     transactions = providers.Singleton(Transactions, engine)

@@ -11,12 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.postgres.pool import WAIT_LIMIT_S
 
+# The driver prepares a statement that it has met so often.
+PREPARED_AFTER = 5
 
-def make_engine(conninfo: str, *, size_max: int, wait_limit_s: float = WAIT_LIMIT_S) -> AsyncEngine:
-    """Returns a SQLAlchemy engine over psycopg; it connects when first used. READ COMMITTED."""
+
+def make_engine(conninfo: str, *, size_max: int, wait_limit_s: float = WAIT_LIMIT_S, prepares: bool = True) -> AsyncEngine:
+    """Returns a SQLAlchemy engine over psycopg; it connects when first used. READ COMMITTED.
+
+    With `prepares` off the driver leaves it to others to prepare statements on its connections, like RoundTrips.
+    """
 
     async def connect() -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(conninfo)
+        return await psycopg.AsyncConnection.connect(conninfo, prepare_threshold=PREPARED_AFTER if prepares else None)
 
     return create_async_engine(
         "postgresql+psycopg://", async_creator=connect, pool_size=size_max, max_overflow=0, pool_timeout=wait_limit_s

@@ -6,7 +6,8 @@ Here all of them are written at once, and their results are read when they are t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -91,3 +92,12 @@ def _rows(transformer: abc.Transformer, result: PGresult) -> Rows:
         return ()
     transformer.set_pgresult(result)
     return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def array(values: Iterable[Any]) -> str:
+    """Returns an array literal. Text literals cost a fraction of what the driver spends on each element."""
+    return "{" + ",".join(["null" if value is None else _element(value) for value in values]) + "}"
+
+
+def _element(value: Any) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else str(value)

@@ -12,8 +12,9 @@ import pytest
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from shared.postgres.engine import PREPARED_AFTER, disposing, make_engine
 from shared.postgres.pool import Pool, make_pool
-from shared.postgres.round_trips import RoundTrips, Statement
+from shared.postgres.round_trips import RoundTrips, Statement, array
 
 BEGIN: Statement = ("begin", ())
 COMMIT: Statement = ("commit", ())
@@ -108,3 +109,36 @@ async def test_a_connection_that_the_server_ends_is_an_error_and_the_next_one_wo
 
     async with pool.connection() as connection:
         assert await trips.send(connection, [("select 1", ())]) == [[(1,)]]
+
+
+async def test_an_array_literal_means_what_it_was_made_of(pool: Pool) -> None:
+    texts = ["", "null", 'a "quote"', "back\\slash", "{1,2}", " blank ", "é", None]
+    async with pool.connection() as connection:
+        answers = await RoundTrips().send(
+            connection,
+            [
+                ("select %s::text[]", [array(texts)]),
+                ("select %s::bigint[], %s::bool[], %s::uuid[]", [array([1, None]), array([True, False]), array([UUID(int=7)])]),
+                ("select %s::text[]", [array([])]),
+            ],
+        )
+
+    assert answers == [[(texts,)], [([1, None], [True, False], [UUID(int=7)])], [([],)]]
+
+
+@pytest.mark.parametrize("prepares", [False, True])
+async def test_statements_stay_prepared_on_connections_of_an_engine_that_prepares_none(postgres_server_uri: str, prepares: bool) -> None:
+    trips, kept = RoundTrips(), True
+    async with disposing(make_engine(postgres_server_uri, size_max=1, prepares=prepares)) as engine:
+        for _ in range(2):
+            async with engine.connect() as connection:
+                for _ in range(PREPARED_AFTER + 1):
+                    await connection.exec_driver_sql("select 1")
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert isinstance(driver, psycopg.AsyncConnection)
+                try:
+                    await trips.send(driver, [("select 2", ())])
+                except errors.InvalidSqlStatementName:
+                    kept = False
+
+    assert kept is not prepares

@@ -1,18 +1,19 @@
 """New orders, written in few round trips: one statement for all rows of an order, however many lines it has.
 
-These statements go to the driver itself, several at once where none needs the answer of another: making orders is what the service does
-most, and here each round trip and each layer costs a good part of it. The transaction is the one of the SQLAlchemy connection above.
+These statements go past SQLAlchemy and the driver's cursors, several at once where none needs the answer of another: making orders is what
+the service does most, and here each round trip and each layer costs a good part of it. Parameters are text, so each says its type. The
+transaction is the one of the SQLAlchemy connection above.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 import psycopg
-from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.adapters.postgres import medicines
@@ -22,15 +23,20 @@ from services.orders.application.ordering.ports import NumberTaken
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.errors import LocationNotFound
 from services.orders.domain.ordering.model import Order, OrderEvent
+from shared.postgres.round_trips import Rows, Statement, array
 from shared.requests import RequestKey
 
 Driver: TypeAlias = psycopg.AsyncConnection[Any]
+Send: TypeAlias = Callable[[Sequence[Statement]], Awaitable[Sequence[Rows]]]
 
+_BEGIN: Statement = ("begin", ())
+# Planned once: for each new cart to be planned anew costs twice what it does to run the statement.
+_SETTINGS: Statement = ("select set_config('plan_cache_mode', 'force_generic_plan', true)", ())
 _CLAIM = """
-insert into request_log (actor, request_id, fingerprint) values (%s, %s, %s) on conflict do nothing returning request_id
+insert into request_log (actor, request_id, fingerprint) values (%s, %s::uuid, %s::bytea) on conflict do nothing returning request_id
 """
-_REMEMBER = "update request_log set reply = %s::jsonb where actor = %s and request_id = %s"
-_MEDICINES = f"select {', '.join(column.name for column in medicines.COLUMNS)} from medicine where sku = any(%s)"  # noqa: S608
+_REMEMBER = "update request_log set reply = %s::jsonb where actor = %s and request_id = %s::uuid"
+_MEDICINES = f"select {', '.join(column.name for column in medicines.COLUMNS)} from medicine where sku = any(%s::text[])"  # noqa: S608
 
 # What a line has a column for, and of which type.
 _LINE = {
@@ -50,7 +56,7 @@ _COLUMNS = ", ".join(_LINE)
 _ARRAYS = ", ".join(f"%({name})s::{kind}[]" for name, kind in _LINE.items())
 
 # An order of a location that is not there, or with a number that is taken, is not stored, nor is anything of it.
-_INSERT = f"""
+_INSERT_ORDER = f"""
 with place as (
     select location_id from location where location_id = %(location_id)s
 ), stored as (
@@ -60,11 +66,13 @@ with place as (
         assignee, preparer, reviewer, tracking_number, pickup_code, cancel_reason,
         payment_state, points_state, points_minor, pending_operation, overdue, due_at, events, version, created_at, updated_at, search
     )
-    select %(order_id)s, %(customer_id)s, %(order_number)s, location_id, %(currency)s, %(note)s, %(state)s, %(fulfilment)s,
-           %(subtotal_minor)s, %(subtotal_minor)s, %(has_rx)s, %(has_controlled)s,
+    select %(order_id)s::uuid, %(customer_id)s, %(order_number)s, location_id, %(currency)s, %(note)s,
+           %(state)s::smallint, %(fulfilment)s::smallint, %(subtotal_minor)s::bigint, %(subtotal_minor)s::bigint,
+           %(has_rx)s::bool, %(has_controlled)s::bool,
            %(contact_name)s, %(contact_phone)s, %(contact_email)s, %(delivery_address)s::jsonb,
-           '', '', '', '', %(pickup_code)s, '', %(payment_state)s, %(points_state)s, 0, %(pending)s, false, %(due_at)s, %(events)s,
-           %(version)s, %(created_at)s, %(created_at)s, array_to_tsvector(%(words)s::text[])
+           '', '', '', '', %(pickup_code)s, '', %(payment_state)s::smallint, %(points_state)s::smallint, 0, %(pending)s::smallint, false,
+           %(due_at)s::timestamptz, %(events)s::int, %(version)s::bigint, %(created_at)s::timestamptz, %(created_at)s::timestamptz,
+           array_to_tsvector(%(words)s::text[])
     from place
     on conflict on constraint customer_order_number_unique do nothing
     returning order_id
@@ -74,13 +82,28 @@ with place as (
     from stored, unnest({_ARRAYS}) with ordinality as line ({_COLUMNS}, position)
 ), event as (
     insert into order_event (order_id, number, kind, from_state, to_state, actor, role, reason, details, created_at)
-    select order_id, %(events)s, %(event_kind)s, 0, %(state)s, %(actor)s, %(role)s, %(reason)s, %(details)s::jsonb, %(created_at)s
+    select order_id, %(events)s::int, %(event_kind)s::smallint, 0, %(state)s::smallint, %(actor)s, %(role)s, %(reason)s, %(details)s::jsonb,
+           %(created_at)s::timestamptz
     from stored
 ), outbox as (
-    insert into order_outbox (order_id, number) select order_id, %(events)s from stored
+    insert into order_outbox (order_id, number) select order_id, %(events)s::int from stored
 )
 select (select count(*) from place) as places, (select count(*) from stored) as orders
 """  # noqa: S608  the columns are ours
+
+
+_Named: TypeAlias = tuple[str, Sequence[str]]
+_NAME = re.compile(r"%\((\w+)\)s")
+
+
+def _positional(text: str) -> _Named:
+    """Returns the statement with `%s` for each named parameter, and the names in the order of these."""
+    return _NAME.sub("%s", text), _NAME.findall(text)
+
+
+_INSERT = _positional(_INSERT_ORDER)
+# A movement for each line that is held.
+_RESERVE = _positional(f"{RESERVE} returning sku")
 
 
 async def driver_of(connection: AsyncConnection) -> Driver:
@@ -90,35 +113,41 @@ async def driver_of(connection: AsyncConnection) -> Driver:
     return driver
 
 
-async def claim_and_read(driver: Driver, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
-    """Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines of the SKUs."""
-    reading = driver.cursor(row_factory=dict_row)
-    async with driver.pipeline():
-        claim = None if key is None else await driver.execute(_CLAIM, (key.actor, key.request_id, key.fingerprint))
-        await reading.execute(_MEDICINES, (list(skus),))
-    is_new = claim is None or await claim.fetchone() is not None
-    return is_new, {row["sku"]: Medicine(**row) for row in await reading.fetchall()}
+async def claim_and_read(send: Send, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
+    """Begins. Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines."""
+    claim = [] if key is None else [(_CLAIM, (key.actor, str(key.request_id), f"\\x{key.fingerprint.hex()}"))]
+    *claims, found = (await send([_BEGIN, _SETTINGS, *claim, (_MEDICINES, [array(skus)])]))[2:]
+    names = [column.name for column in medicines.COLUMNS]
+    read = (Medicine(**dict(zip(names, row, strict=True))) for row in found)
+    return all(claims), {medicine.sku: medicine for medicine in read}
 
 
-async def insert_order(driver: Driver, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
+async def insert_order(send: Send, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
     """Stores an order with its lines and its first event. Raises LocationNotFound, NumberTaken."""
     values = _order_values(order) | _event_values(event) | _line_values(order) | {"words": list(words)}
-    row = await (await driver.execute(_INSERT.encode(), values)).fetchone()
-    assert row is not None
-    places, orders = row
+    (((places, orders),),) = await send([_named(_INSERT, values)])
     if not places:
         raise LocationNotFound
     if not orders:
         raise NumberTaken
 
 
-async def remember_and_reserve(driver: Driver, key: RequestKey | None, reply: str, reservation: Mapping[str, Any]) -> bool:
+async def remember_and_reserve(send: Send, key: RequestKey | None, reply: str, reservation: Mapping[str, Any]) -> bool:
     """Stores the reply and holds the units; tells whether all could be held. The levels are locked last, from here to the commit."""
-    async with driver.pipeline():
-        if key is not None:
-            await driver.execute(_REMEMBER, (reply, key.actor, key.request_id))
-        reserved = await driver.execute(RESERVE.encode(), reservation)
-    return reserved.rowcount == len(reservation["skus"])
+    remember = [] if key is None else [(_REMEMBER, (reply, key.actor, str(key.request_id)))]
+    *_, moved = await send([*remember, _named(_RESERVE, reservation)])
+    return len(moved) == len(reservation["skus"])
+
+
+def _named(statement: _Named, values: Mapping[str, Any]) -> Statement:
+    text, names = statement
+    return text, [_text(values[name]) for name in names]
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return array(value) if isinstance(value, list) else str(value)
 
 
 def _order_values(order: Order) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from services.orders.domain.ordering.creation import PeriodLimit
 from services.orders.domain.ordering.model import Order, OrderEvent, State
 from services.orders.domain.prescriptions.prescription import Prescription
 from shared.faults import Faults
+from shared.postgres.round_trips import RoundTrips, Rows, Statement
 from shared.requests import RequestKey
 
 # Where a test may end the process: with everything done and nothing committed, and with everything committed and nobody told.
@@ -34,8 +35,9 @@ COMMITTED = "order-committed"
 class PostgresOrderTransaction:
     """Implements the port OrderTransaction."""
 
-    def __init__(self, transaction: Transaction, announcements: Sequence[Announcement], faults: Faults) -> None:
+    def __init__(self, transaction: Transaction, announcements: Sequence[Announcement], faults: Faults, round_trips: RoundTrips) -> None:
         self._faults = faults
+        self._round_trips = round_trips
         self._transaction = transaction
         self._connection = transaction.connection
         self._orders = OrderWrites(transaction.connection, announcements)
@@ -55,7 +57,7 @@ class PostgresOrderTransaction:
         return await self._orders.lock_next(location_id, states, not_of=not_of)
 
     async def begin_order(self, key: RequestKey | None, skus: Collection[str]) -> Order | Mapping[str, Medicine]:
-        is_new, medicines = await claim_and_read(await driver_of(self._connection), key, skus)
+        is_new, medicines = await claim_and_read(self._send, key, skus)
         answer = None if is_new or key is None else await self.answered(key)
         return medicines if answer is None else answer
 
@@ -72,7 +74,7 @@ class PostgresOrderTransaction:
         await prescriptions.give_back(self._connection, order_id)
 
     async def insert(self, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
-        await insert_order(await driver_of(self._connection), order, event, words)
+        await insert_order(self._send, order, event, words)
         await self._orders.announce(order, event)
 
     async def hold(self, order: Order, cause: Cause, key: RequestKey | None) -> None:
@@ -81,7 +83,7 @@ class PostgresOrderTransaction:
         wanted: dict[str, Any] = {"order_id": order.id, "expires_at": order.times.due, "cause": cause}
         values = reservation_values(order.id, order.location_id, units, **wanted)
         reply = self._transaction.reply(Order, _remembered(order))
-        if not await remember_and_reserve(await driver_of(self._connection), key, reply, values):
+        if not await remember_and_reserve(self._send, key, reply, values):
             await self.stock.reserve(order.id, order.location_id, units, **wanted)
 
     async def store(self, before: Order, outcome: Outcome) -> None:
@@ -97,6 +99,9 @@ class PostgresOrderTransaction:
         await (await driver_of(self._connection)).commit()
         self._faults.reach(COMMITTED)
 
+    async def _send(self, statements: Sequence[Statement]) -> Sequence[Rows]:
+        return await self._round_trips.send(await driver_of(self._connection), statements)
+
 
 def _remembered(answer: Order) -> Order:
     """The code is for the customer at the counter, and no write is ever answered with it; so it is kept in one place only."""
@@ -108,6 +113,7 @@ class PostgresOrderTransactions:
         self._transactions = transactions
         self._announcements = announcements
         self._faults = faults or Faults()
+        self._round_trips = RoundTrips()
 
     async def answer_of(self, key: RequestKey) -> Order | None:
         async with self._transactions.reading() as transaction:
@@ -116,4 +122,4 @@ class PostgresOrderTransactions:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresOrderTransaction]:
         async with self._transactions.begin() as transaction:
-            yield PostgresOrderTransaction(transaction, self._announcements, self._faults)
+            yield PostgresOrderTransaction(transaction, self._announcements, self._faults, self._round_trips)
