@@ -113,7 +113,7 @@ def _cpu_seconds(stack: StackProcess) -> float:
 
 def _memory_now(stack: StackProcess) -> Mapping[str, float]:
     postmaster = psutil.Process(stack.pid(POSTGRES))
-    parts = {name: _pss_mib([psutil.Process(stack.pid(name))]) for name in (*SERVICES, "accrual-sim", SUPERVISOR)}
+    parts = {name: _pss_mib([psutil.Process(stack.pid(name))]) for name in (*SERVICES, "accrual-sim", "payment-sim", SUPERVISOR)}
     postgres = _pss_mib([postmaster, *postmaster.children(recursive=True)])
     return {**parts, POSTGRES: postgres, "whole": _pss_mib(stack.family())}
 
@@ -129,6 +129,7 @@ def _memory(*measured: Mapping[str, float]) -> list[Line]:
     return [
         *(line(service, service, SERVICE_MIB_MAX) for service in SERVICES),
         line("simulated accrual system", "accrual-sim"),
+        line("simulated card provider", "payment-sim"),
         line("PostgreSQL, all its processes", POSTGRES),
         line("supervisor (`galen up`)", SUPERVISOR),
         line("whole stack", "whole", STACK_MIB_MAX),
