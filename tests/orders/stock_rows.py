@@ -110,17 +110,6 @@ async def broken_rules(connection: AsyncConnection, location: str) -> list[Any]:
     return [tuple(row) for row in found]
 
 
-async def remove_stock(connection: AsyncConnection, location: str) -> None:
-    """Removes all that a location has and had, as the service never may."""
-    held = "(select reservation_id from reservation where location_id = %s)"
-    for table, rows in (
-        ("reservation_lot", f"reservation_id in {held}"),
-        ("reservation_line", f"reservation_id in {held}"),
-        *((table, "location_id = %s") for table in ("reservation", "stock_movement", "stock_lot", "stock_level")),
-    ):
-        await connection.exec_driver_sql(f"delete from {table} where {rows}", (location,))
-
-
 _RULES = """
 with m as (select *, sum(on_hand_delta) over w as on_hand_sum, sum(reserved_delta) over w as reserved_sum
            from stock_movement where location_id = %(location)s window w as (partition by sku order by movement_id))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -17,10 +18,13 @@ from services.orders.adapters.postgres.stock_writes import PostgresStockWrites
 from services.orders.adapters.postgres.tables import SCHEMA
 from services.orders.adapters.postgres.transactions import Transactions
 from services.orders.application.inventory.stock import Cause
+from services.orders.migrations.schema import schema
 from services.orders.settings import OrdersSettings
 from shared.jobs.queue import JobQueue
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import disposing, make_engine
+from shared.postgres.migrations import migrate
+from shared.testing.databases import fresh_database
 from shared.testing.identities import Identities
 from shared.testing.servers import ServedService
 from tests.orders.integration.inventory.desk import Desk
@@ -112,6 +116,14 @@ async def shop(engine: AsyncEngine) -> AsyncIterator[Shop]:
     shop = Shop(engine, location)
     yield shop
     assert await shop.broken_rules() == []
+
+
+@pytest.fixture(scope="module")
+def quiet_database(postgres_server_uri: str) -> Iterator[str]:
+    """A database that no server sweeps, and whose lots nobody misses when a test lets days pass."""
+    with fresh_database(postgres_server_uri) as uri:
+        migrate(schema, uri)
+        yield uri
 
 
 @pytest_asyncio.fixture

@@ -22,13 +22,14 @@ from tests.orders.stock_rows import days
 
 async def test_a_location_is_added_once(desk: Desk) -> None:
     key, new_id = request_id(), f"shop-{uuid4().hex[:8]}"
-    added, again = [
-        (await desk.call("CreateLocation", location_id=new_id, display_name="Old Town", request_id=key)).location for _ in range(2)
-    ]
+    wanted = {"location_id": new_id, "display_name": "Old Town", "request_id": key}
+    together = await asyncio.gather(*(desk.call("CreateLocation", **wanted) for _ in range(4)))
+    added, again = together[0].location, (await desk.call("CreateLocation", **wanted)).location
     taken = await refusal_of(desk.call("CreateLocation", location_id=new_id, display_name="Old Town"))
     reused = await refusal_of(desk.call("CreateLocation", location_id=new_id, display_name="New Town", request_id=key))
 
     assert (added.name, added.display_name) == (f"locations/{new_id}", "Old Town")
+    assert [one.location for one in together] == [added] * 4
     assert again == added
     assert (taken.code, taken.reason) == (grpc.StatusCode.ALREADY_EXISTS, "LOCATION_EXISTS")
     assert reused.reason == "REQUEST_ID_REUSED"
@@ -108,12 +109,13 @@ async def test_setting_a_reorder_point_needs_a_place_and_a_medicine_and_changes_
     sku, _ = await shop.medicine((5, days(10)))
     before, key = await desk.level(sku), request_id()
 
-    after, again = [
-        (await desk.call("UpdateStockLevel", name=desk.level_name(sku), reorder_point=3, request_id=key)).level for _ in range(2)
-    ]
+    wanted = {"name": desk.level_name(sku), "reorder_point": 3, "request_id": key}
+    together = await asyncio.gather(*(desk.call("UpdateStockLevel", **wanted) for _ in range(4)))
+    after, again = together[0].level, (await desk.call("UpdateStockLevel", **wanted)).level
 
     assert (after.on_hand, after.reorder_point) == (5, 3)
     assert after.etag != before.etag
+    assert [one.level for one in together] == [after] * 4
     assert again == after
     no_sku = await refusal_of(desk.call("UpdateStockLevel", name=desk.level_name("nothing"), reorder_point=3))
     nowhere = await refusal_of(desk.call("UpdateStockLevel", name=f"locations/nowhere/stockLevels/{sku}", reorder_point=3))

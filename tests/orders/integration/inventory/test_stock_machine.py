@@ -29,7 +29,6 @@ from services.orders.application.inventory.keep_lots import KeepLots
 from services.orders.application.inventory.recall_lot import RecallLot
 from services.orders.application.inventory.stock import Cause
 from services.orders.domain.inventory.lots import Correction, Delivery
-from services.orders.settings import OrdersSettings
 from shared.clock import SystemClock
 from shared.errors import GalenError
 from shared.postgres.conninfo import service_conninfo
@@ -289,8 +288,8 @@ class StockMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture(scope="module")
-def books(orders_settings: OrdersSettings) -> Iterator[Books]:
-    books = Books(service_conninfo(orders_settings.database_uri, schema=SCHEMA, role=orders_settings.database_role))
+def books(quiet_database: str) -> Iterator[Books]:
+    books = Books(service_conninfo(quiet_database, schema=SCHEMA, role=None))
     yield books
     books.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +14,7 @@ import pytest_asyncio
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.orders.adapters.postgres import lot_statements, stock_statements
 from services.orders.adapters.postgres.stock_sweeps import PostgresStockSweeps
@@ -29,7 +29,7 @@ from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import disposing, make_engine
 from shared.requests import RequestKey
 from tests.orders.integration.inventory.conftest import CAUSE, Shop, stock_writes
-from tests.orders.stock_rows import LevelRow, add_location, add_lot, add_medicine, days, remove_stock
+from tests.orders.stock_rows import LevelRow, add_location, add_lot, add_medicine, days
 from tests.orders.world import today
 
 ORDERED = "order by s.sku for update of s"
@@ -37,21 +37,17 @@ CONNECTIONS = 12
 
 
 @pytest_asyncio.fixture(scope="module")
-async def busy_shop(database_uri: str, orders_role: str) -> AsyncIterator[Shop]:
-    """A shop with as many connections as workers, which notice deadlocks at once."""
-    hasty = make_conninfo(database_uri, options="-c deadlock_timeout=50ms")
+async def busy_engine(quiet_database: str) -> AsyncIterator[AsyncEngine]:
+    """As many connections as workers, which notice deadlocks at once."""
+    hasty = make_conninfo(quiet_database, options="-c deadlock_timeout=50ms")
     async with disposing(make_engine(service_conninfo(hasty, schema=SCHEMA, role=None), size_max=CONNECTIONS, wait_limit_s=100)) as engine:
-        yield Shop(engine, "main")
+        yield engine
 
 
 @pytest_asyncio.fixture
-async def market(busy_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Market]:
-    """What a race leaves behind does not add up where its lock was missing, so all of it goes."""
-    async with busy_shop.transaction() as connection:
-        location = await add_location(connection)
-    yield Market(replace(busy_shop, location=location), monkeypatch)
-    async with busy_shop.transaction() as connection:
-        await remove_stock(connection, location)
+async def market(busy_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> Market:
+    async with busy_engine.begin() as connection:
+        return Market(Shop(busy_engine, await add_location(connection)), monkeypatch)
 
 
 class Market:
