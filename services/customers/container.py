@@ -36,7 +36,7 @@ from services.customers.entrypoints.grpc.servicers.auth import AuthServicer
 from services.customers.entrypoints.grpc.servicers.customers import CustomerServicer
 from services.customers.entrypoints.jobs.accounts import AccountJobs
 from services.customers.entrypoints.jobs.housekeeping import Housekeeping
-from services.customers.settings import CustomersSettings
+from services.customers.settings import READ_CONNECTIONS, CustomersSettings
 from shared.auth.keyring import FileKeys, Keyring
 from shared.auth.keys import load_signing_key
 from shared.auth.tokens import TokenVerifier
@@ -48,6 +48,7 @@ from shared.jobs.queue import JobQueue
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import check_engine, disposing, make_engine
 from shared.postgres.errors import translate_postgres_error
+from shared.postgres.pool import make_pool
 
 
 def make_verifier(published: PublishedKeys, jwks_file: Path | None) -> TokenVerifier:
@@ -61,6 +62,8 @@ class CustomersContainer(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     conninfo = providers.Callable(service_conninfo, settings.provided.database_uri, schema=SCHEMA, role=settings.provided.database_role)
     engine = providers.Singleton(make_engine, conninfo, size_max=settings.provided.engine_connections_max)
+    # Their statements stay prepared, and neither begin nor end a transaction.
+    reads = providers.Singleton(make_pool, conninfo, size_max=READ_CONNECTIONS, autocommit=True)
     jobs = providers.Singleton(JobQueue, SCHEMA, conninfo, registry)
     balance = providers.Singleton(
         BalanceAccounts, settings.provided.balance_address, providers.Callable(token_file, settings.provided.service_token_file)
@@ -91,7 +94,7 @@ class CustomersContainer(containers.DeclarativeContainer):
     registrations = providers.Singleton(PostgresRegistrations, engine, jobs)
     register = providers.Singleton(Register, registrations, turns, proof, tokens, clock)
     log_in = providers.Singleton(LogIn, registrations, turns, proof, tokens)
-    customers = providers.Singleton(PostgresCustomers, engine)
+    customers = providers.Singleton(PostgresCustomers, engine, reads)
     accounts = providers.Singleton(OpenAccount, customers, balance)
 
     account_jobs = providers.Singleton(AccountJobs, accounts)
@@ -116,7 +119,7 @@ class CustomersContainer(containers.DeclarativeContainer):
         providers.Singleton(ReadCustomer, customers),
         providers.Singleton(UpdateCustomer, writes, clock),
         providers.Singleton(SetRoles, writes, clock),
-        providers.Singleton(ReadAddresses, providers.Singleton(PostgresAddresses, engine)),
+        providers.Singleton(ReadAddresses, providers.Singleton(PostgresAddresses, engine, reads)),
         providers.Singleton(KeepAddresses, writes, clock),
         providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file),
     )
@@ -131,7 +134,8 @@ def job_queue(container: CustomersContainer) -> JobQueue:
 
 def resources(container: CustomersContainer) -> list[AbstractAsyncContextManager[Any]]:
     """Returns what must be opened before anything is used, in this order."""
-    return [disposing(container.engine()), container.jobs().opened(), container.balance().opened(), container.turns().opened()]
+    connections: list[AbstractAsyncContextManager[Any]] = [disposing(container.engine()), container.reads()]
+    return [*connections, container.jobs().opened(), container.balance().opened(), container.turns().opened()]
 
 
 def service_parts(container: CustomersContainer) -> ServiceParts:

@@ -14,6 +14,8 @@ from shared.settings import HostPort, ServiceSettings
 
 # The job queue's pool, and the connection that listens for new jobs.
 JOB_CONNECTIONS = CONNECTIONS_MAX + 1
+# For looks at one customer or one address.
+READ_CONNECTIONS = 3
 
 
 def _networks(value: str) -> str:
@@ -25,7 +27,9 @@ def _networks(value: str) -> str:
 class CustomersSettings(ServiceSettings):
     grpc_address: HostPort = Field(default="127.0.0.1:50054", description="where gRPC is served")
     metrics_address: HostPort = Field(default="127.0.0.1:9104", description="where /metrics, /livez and /readyz are served")
-    database_connections_max: int = Field(default=12, ge=JOB_CONNECTIONS + 3, le=12, description="connections to PostgreSQL, at most")
+    database_connections_max: int = Field(
+        default=12, ge=JOB_CONNECTIONS + READ_CONNECTIONS + 3, le=12, description="connections to PostgreSQL, at most"
+    )
     balance_address: HostPort = Field(default="127.0.0.1:50051", description="the balance service, which opens accounts")
     background_work: bool = Field(default=True, description="whether `serve` runs jobs and housekeeping too; `worker` always does")
 
@@ -56,4 +60,4 @@ class CustomersSettings(ServiceSettings):
 
     @property
     def engine_connections_max(self) -> int:
-        return self.database_connections_max - JOB_CONNECTIONS
+        return self.database_connections_max - JOB_CONNECTIONS - READ_CONNECTIONS

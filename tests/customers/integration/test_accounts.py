@@ -77,7 +77,7 @@ async def test_more_customers_than_a_batch_get_their_accounts(settings: Customer
                 from generate_series(1, 103) as number"""
     query(settings, insert)
     container = CustomersContainer(settings=settings)
-    database, _, balance, _ = resources(container)
+    database, _reads, _jobs, balance, _turns = resources(container)
 
     async with database, balance:
         assert await container.accounts().open_missing(older_than_s=0) == (103, 0)

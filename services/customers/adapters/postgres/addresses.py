@@ -6,22 +6,28 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from psycopg.rows import dict_row
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.customers.adapters.postgres.rows import ADDRESS_COLUMNS, address_of
 from services.customers.adapters.postgres.tables import address as table
 from services.customers.domain.address import Address
+from shared.postgres.pool import Pool
+
+_FIND = f"select {', '.join(column.name for column in ADDRESS_COLUMNS)} from address where customer_id = %s and address_id = %s"  # noqa: S608
 
 
 class PostgresAddresses:
-    def __init__(self, engine: AsyncEngine) -> None:
+    """`reads` are connections without transactions, for what is asked with every order."""
+
+    def __init__(self, engine: AsyncEngine, reads: Pool) -> None:
         self._engine = engine
+        self._reads = reads
 
     async def find(self, customer_id: UUID, address_id: UUID) -> Address | None:
-        query = select(*ADDRESS_COLUMNS).where(table.c.customer_id == customer_id, table.c.address_id == address_id)
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).first()
+        async with self._reads.connection() as connection:
+            row = await (await connection.cursor(row_factory=dict_row).execute(_FIND.encode(), [customer_id, address_id])).fetchone()
         return address_of(row) if row else None
 
     async def list(self, customer_id: UUID, *, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Address]:

@@ -6,21 +6,28 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from psycopg.rows import dict_row
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.customers.adapters.postgres.rows import CUSTOMER_COLUMNS, customer_of
 from services.customers.adapters.postgres.tables import customer as table
 from services.customers.domain.customer import Customer
+from shared.postgres.pool import Pool
+
+_FIND = f"select {', '.join(column.name for column in CUSTOMER_COLUMNS)} from customer where customer_id = %s"  # noqa: S608
 
 
 class PostgresCustomers:
-    def __init__(self, engine: AsyncEngine) -> None:
+    """`reads` are connections without transactions, for what is asked with every order."""
+
+    def __init__(self, engine: AsyncEngine, reads: Pool) -> None:
         self._engine = engine
+        self._reads = reads
 
     async def find(self, customer_id: UUID) -> Customer | None:
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(*CUSTOMER_COLUMNS).where(table.c.customer_id == customer_id))).first()
+        async with self._reads.connection() as connection:
+            row = await (await connection.cursor(row_factory=dict_row).execute(_FIND.encode(), [customer_id])).fetchone()
         return customer_of(row) if row else None
 
     async def without_account(self, *, older_than_s: float, after: UUID | None, limit: int) -> Sequence[UUID]:

@@ -56,4 +56,4 @@ class PostgresFailedLogins:
 
     async def forget_old(self) -> None:
         async with self._engine.begin() as connection:
-            await connection.execute(delete(table).where(table.c.window_ends_at < func.clock_timestamp()))
+            await connection.execute(delete(table).where(table.c.window_ends_at < func.statement_timestamp()))
