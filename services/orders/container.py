@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -24,8 +24,6 @@ from prometheus_client import CollectorRegistry
 
 from services.orders.adapters.metrics import OrdersMetrics
 from services.orders.adapters.postgres.medicines import PostgresCatalogueWrites, PostgresMedicines
-from services.orders.adapters.postgres.order_writes import Announcement
-from services.orders.adapters.postgres.payment_transactions import PaymentsToFollow
 from services.orders.adapters.postgres.payments import PostgresPayments
 from services.orders.adapters.postgres.prescriptions import PostgresPrescriptions, PostgresPrescriptionWrites
 from services.orders.adapters.postgres.tables import SCHEMA
@@ -72,10 +70,6 @@ def _driver_of(container: OrdersContainer) -> Callable[[], DrivePayment]:
     return driver
 
 
-def _all_announcements(announcements: Sequence[Announcement], jobs: JobQueue) -> list[Announcement]:
-    return [*announcements, PaymentsToFollow(jobs)]
-
-
 class OrdersContainer(containers.DeclarativeContainer):
     itself: providers.Self[Any] = providers.Self()
     settings = providers.Dependency(instance_of=OrdersSettings)
@@ -98,8 +92,6 @@ class OrdersContainer(containers.DeclarativeContainer):
     outside = providers.Container(
         OutsideContainer, settings=settings, clock=clock, jobs=jobs, faults=faults, token=token, work_engine=work_engine
     )
-
-    announcements = providers.Callable(_all_announcements, outside.announcements, jobs)
 
     # Catalogue and prescriptions.
     medicines = providers.Singleton(PostgresMedicines, engine)
@@ -129,7 +121,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         clock=clock,
         observer=metrics,
         jobs=jobs,
-        announcements=announcements,
+        announcements=outside.announcements,
         page_tokens=page_tokens,
     )
 
@@ -143,7 +135,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         token=token,
         engine=engine,
         work_engine=work_engine,
-        announcements=announcements,
+        announcements=outside.announcements,
         faults=faults,
         arbiter=arbiter,
     )
@@ -156,7 +148,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         token=token,
         engine=engine,
         work_engine=work_engine,
-        announcements=announcements,
+        announcements=outside.announcements,
         accrual=outside.accrual,
         steps=ordering.payment_steps,
         page_tokens=page_tokens,

@@ -20,6 +20,7 @@ from services.orders.adapters.postgres.announcements import (
     PurchasesToRegister,
 )
 from services.orders.adapters.postgres.earned_points import COLLECT_POINTS_JOB, PostgresPointsOfOrders
+from services.orders.adapters.postgres.payment_transactions import PaymentsToFollow
 from services.orders.adapters.postgres.waiting_orders import PostgresWaitingOrders
 from services.orders.application.notifications.notify import Notify
 from services.orders.application.notifications.ports import Notifier
@@ -82,6 +83,7 @@ class OutsideContainer(containers.DeclarativeContainer):
     announcements = providers.List(
         providers.Singleton(NotificationsToSend, jobs, providers.Callable(_channels, settings)),
         providers.Singleton(PurchasesToRegister, jobs),
+        providers.Singleton(PaymentsToFollow, jobs),
     )
 
     notifiers = providers.Singleton(_notifiers, settings, clock)
