@@ -38,7 +38,7 @@ _MOVE = text("""
 _PRUNE = text("""
     delete from order_feed where position < (select max(position) from order_feed) and position in (
         select position from (select position, created_at from order_feed order by position limit :limit) as oldest
-        where created_at < clock_timestamp() - make_interval(days => :kept_days)
+        where created_at < statement_timestamp() - make_interval(days => :kept_days)
     )
 """)
 # A sample is enough: whatever waits while nothing is moved soon is as old as the rest.

@@ -113,7 +113,7 @@ class PostgresPayments:
     async def due_for_a_look(self, limit: int) -> Sequence[UUID]:
         due = (
             select(payment.c.payment_id)
-            .where(payment.c.look_at <= func.clock_timestamp())
+            .where(payment.c.look_at <= func.statement_timestamp())
             .order_by(payment.c.look_at)
             .limit(limit)
             .with_for_update(skip_locked=True)

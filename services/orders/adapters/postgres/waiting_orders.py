@@ -13,18 +13,19 @@ from services.orders.adapters.postgres.tables import customer_order
 from services.orders.application.ordering.sweep_ports import Since, Waiting
 from services.orders.domain.ordering.model import Pending, State
 
-# As the partial indexes have it. An order that is READY and overdue has had its alert.
-_DUE = text("state in (1, 4, 7, 8) and pending_operation = 0 and not overdue and due_at < clock_timestamp()")
+# As the partial indexes have it, with a time that is one for the statement: clock_timestamp(), which is not, would walk a whole index. An
+# order that is READY and overdue has had its alert.
+_DUE = text("state in (1, 4, 7, 8) and pending_operation = 0 and not overdue and due_at < statement_timestamp()")
 _CANCELLING = text(f"pending_operation <> 0 and pending_operation = {int(Pending.CANCELLING)}")
 _LATE = text("""
     select state, extract(epoch from clock_timestamp() - min(due_at)) as late_s
       from customer_order
-     where state in (2, 3, 4, 7, 8) and due_at < clock_timestamp()
+     where state in (2, 3, 4, 7, 8) and due_at < statement_timestamp()
      group by state
      union all
     select state, extract(epoch from clock_timestamp() - min(due_at))
       from customer_order
-     where state = 1 and due_at < clock_timestamp()
+     where state = 1 and due_at < statement_timestamp()
      group by state""")
 _SHORT = text("select count(*) from stock_level where reserved > on_hand")
 
