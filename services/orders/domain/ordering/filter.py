@@ -103,8 +103,9 @@ class _Parser:
         if self._at == len(self._text):
             return False
         start = self._at
-        if self._take(_WORD) != "AND" or not self._skip_space():
+        if self._take(_WORD) != "AND":
             raise InvalidFilter(start, "AND")
+        self._skip_space()
         return True
 
     def _term(self) -> Term:
