@@ -166,6 +166,12 @@ class StockModel:
             self.lots[key].units += before[key] - after[key]
         hold.bound = hold.bound - before + after
 
+    def dispatch(self, hold_id: UUID) -> None:
+        hold = self.holds[hold_id]
+        self._must_be(hold, COMMITTED)
+        if any(not self._may_pack(key, 0) for key in hold.bound):
+            raise Refused("LOT_NOT_FOUND")
+
     def take_back(self, hold_id: UUID, sku: str, units: int) -> None:
         """`units` are no more than are out."""
         hold = self.holds[hold_id]

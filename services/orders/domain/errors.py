@@ -208,7 +208,7 @@ class LotNotUsable(OrdersError):
     reason = "LOT_NOT_USABLE"
 
     def __init__(self, sku: str, lot_number: str) -> None:
-        super().__init__(f"lot {lot_number} of {sku} can't be sold here", metadata={"sku": sku, "lot": lot_number})
+        super().__init__(f"lot {lot_number} of {sku} can't be handed out", metadata={"sku": sku, "lot": lot_number})
 
 
 class ControlledNotChecked(OrdersError):

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.adapters.postgres import stock_statements as statements
 from services.orders.application.inventory.stock import BoundLot, Cause
-from services.orders.domain.inventory.errors import ReservationNotFound, ReservationStateRefused, StockShort
+from services.orders.domain.inventory.errors import LotNotFound, ReservationNotFound, ReservationStateRefused, StockShort
 from services.orders.domain.inventory.shortage import ShortLine
-from services.orders.domain.inventory.swap import PackableLot, Swap, swap_lots
+from services.orders.domain.inventory.swap import SET_ASIDE, PackableLot, Swap, swap_lots
 
 HELD, COMMITTED, RELEASED, EXPIRED = "HELD", "COMMITTED", "RELEASED", "EXPIRED"
 
@@ -84,6 +84,9 @@ class PostgresStock:
 
     async def dispatch(self, reservation_id: UUID, cause: Cause) -> None:
         _check_sold((await self._lock(reservation_id))[1])
+        unfit = (await self._run(statements.UNFIT_TO_LEAVE, {"reservation": reservation_id, "set_aside": list(SET_ASIDE)})).first()
+        if unfit is not None:
+            raise LotNotFound(sku=unfit.sku, lot=unfit.lot_number)
         await self._run(statements.DISPATCH, {"reservation": reservation_id, **asdict(cause)})
 
     async def take_back(self, reservation_id: UUID, returned: Mapping[str, int], cause: Cause) -> None:

@@ -250,6 +250,14 @@ from unnest(%(skus)s::text[], %(lots)s::uuid[], %(quantities)s::bigint[]) as t(s
 """
 
 # Under LOCK.
+# Under LOCK: which lots of what was sold must not go out any more.
+UNFIT_TO_LEAVE = """
+select b.sku, t.lot_number
+from reservation_lot b join stock_lot t using (lot_id)
+where b.reservation_id = %(reservation)s::uuid and (t.state = any(%(set_aside)s::text[]) or t.expires_on < current_date)
+order by b.sku, t.lot_number limit 1
+"""
+
 DISPATCH = f"""
 {_MOVEMENT}
 select s.location_id, b.sku, 'DISPATCH', b.lot_id, 0, 0, s.on_hand, s.reserved, 0, {_CAUSE}

@@ -64,7 +64,10 @@ class Stock(Protocol):
         """
 
     async def dispatch(self, reservation_id: UUID, cause: Cause) -> None:
-        """Notes that the units have left: movements without effect on the levels."""
+        """Notes that the units have left: movements without effect on the levels.
+
+        Raises LotNotFound, like `swap`, for a lot that was set aside or recalled since, or whose last day is over.
+        """
 
     async def take_back(self, reservation_id: UUID, returned: Mapping[str, int], cause: Cause) -> None:
         """Takes units that had left into quarantine, the latest expiring of those that were bound first."""

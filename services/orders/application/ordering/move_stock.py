@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from services.orders.application.inventory.stock import BoundLot, Cause, Stock
@@ -24,7 +25,8 @@ async def move_stock(stock: Stock, outcome: Outcome, command: Command) -> Order:
         case StockEffect.COMMIT:
             return with_lots(order, await _commit(stock, order, cause))
         case StockEffect.SWAP:
-            return with_lots(order, await _swap(stock, order, command, cause))
+            with _lots_named():
+                return with_lots(order, await stock.swap(order.id, command.packed, cause))
         case StockEffect.RELEASE:
             await stock.release(order.id, cause)
         case StockEffect.EXPIRE:
@@ -32,7 +34,8 @@ async def move_stock(stock: Stock, outcome: Outcome, command: Command) -> Order:
         case StockEffect.RESTOCK:
             await stock.restock(order.id, cause)
         case StockEffect.DISPATCH:
-            await stock.dispatch(order.id, cause)
+            with _lots_named():
+                await stock.dispatch(order.id, cause)
         case StockEffect.TAKE_BACK:
             await stock.take_back(order.id, command.returned, cause)
         case StockEffect.NONE:
@@ -57,8 +60,9 @@ async def _commit(stock: Stock, order: Order, cause: Cause) -> Sequence[BoundLot
         raise InsufficientStock(short.lines) from short
 
 
-async def _swap(stock: Stock, order: Order, command: Command, cause: Cause) -> Sequence[BoundLot]:
+@contextmanager
+def _lots_named() -> Iterator[None]:
     try:
-        return await stock.swap(order.id, command.packed, cause)
+        yield
     except LotNotFound as error:
         raise LotNotUsable(error.metadata["sku"], error.metadata["lot"]) from error

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from services.orders.domain.errors import ClaimedByOther, ControlledNotChecked, OrdersError, OwnOrder, SecondPersonRequired
+from services.orders.domain.errors import ClaimedByOther, ControlledNotChecked, OrdersError, OwnOrder, PaymentUnderWay, SecondPersonRequired
 from services.orders.domain.ordering.model import Action, Actor, EventKind, Fulfilment, Order, State
 
 CUSTOMER, STAFF, PHARMACIST, ADMIN, WORKER = "customer", "staff", "pharmacist", "admin", "system"
@@ -60,6 +60,11 @@ def second_person_if_controlled(order: Order, actor: Actor) -> OrdersError | Non
 
 def nothing_controlled(order: Order, _: Actor) -> OrdersError | None:
     return ControlledNotChecked() if order.has_controlled else None
+
+
+def no_payment_under_way(order: Order, _: Actor) -> OrdersError | None:
+    """As far as it is known here: starting a payment finds out for itself."""
+    return None if order.payment is None else PaymentUnderWay(f"{order.name}/payments/{order.payment.id}")
 
 
 def any_order(_: Order) -> bool:
@@ -123,7 +128,7 @@ TABLE: tuple[Transition, ...] = (
     _T(Step.EXPIRE, _S.UNDER_REVIEW, _S.EXPIRED, _WORKER, "expired", _E.EXPIRE, asks_provider=True),
     _T(Step.AUTO_COMPLETE, _S.SHIPPED, _S.COMPLETED, _WORKER, "finished"),
     # By people. Whether an order is paid is for the payment to say.
-    _T(Action.PAY, _S.PENDING_PAYMENT, _S.PENDING_PAYMENT, _ANYBODY, kind=EventKind.PAYMENT),
+    _T(Action.PAY, _S.PENDING_PAYMENT, _S.PENDING_PAYMENT, _ANYBODY, guards=(no_payment_under_way,), kind=EventKind.PAYMENT),
     _T(Action.UPDATE, _S.PENDING_PAYMENT, _S.PENDING_PAYMENT, _ANYBODY, kind=EventKind.UPDATED),
     _T(Action.UPDATE, _S.UNDER_REVIEW, _S.UNDER_REVIEW, _ANYBODY, kind=EventKind.UPDATED),
     _T(Action.UPDATE, _S.PAID, _S.PAID, _ANYBODY, kind=EventKind.UPDATED),

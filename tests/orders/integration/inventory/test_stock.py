@@ -245,6 +245,34 @@ async def test_what_leaves_is_noted_and_changes_no_level(shop: Shop) -> None:
     assert [(row.lot_id, row.on_hand_after, row.reserved_after, row.lot_delta) for row in noted] == [(first, 8, 0, 0), (second, 8, 0, 0)]
 
 
+@pytest.mark.parametrize("state", ["RECALLED", "QUARANTINED"])
+async def test_what_was_set_aside_after_it_was_sold_does_not_leave(shop: Shop, state: str) -> None:
+    sku, (_, second) = await shop.medicine((2, days(10)), (9, days(20)))
+    sold = await shop.sold({sku: 3})
+    await shop.set_state(second, state)
+
+    async with shop.stock() as stock:
+        with pytest.raises(LotNotFound) as refused:
+            await stock.dispatch(sold, CAUSE)
+
+    assert refused.value.metadata == {"sku": sku, "lot": await number(shop, second)}
+    async with shop.transaction() as connection:
+        assert [row for row in await movements(connection, sku, shop.location) if row.kind == "DISPATCH"] == []
+
+
+async def test_what_has_expired_after_it_was_sold_does_not_leave(shop: Shop) -> None:
+    sku, (lot,) = await shop.medicine((5, days(0)))
+    sold = await shop.sold({sku: 3})
+    async with shop.stock() as stock:
+        await stock.dispatch(sold, CAUSE)
+    async with shop.transaction() as connection:
+        await connection.exec_driver_sql("update stock_lot set expires_on = current_date - 1 where lot_id = %s", (lot,))
+
+    async with shop.stock() as stock:
+        with pytest.raises(LotNotFound):
+            await stock.dispatch(sold, CAUSE)
+
+
 async def test_units_that_come_back_go_to_lots_of_their_own_that_nobody_sells(shop: Shop) -> None:
     sku, (first, second) = await shop.medicine((2, days(10)), (9, days(20)))
     sold = await shop.sold({sku: 5})

@@ -238,7 +238,8 @@ class StockMachine(RuleBasedStateMachine):
     @precondition(lambda machine: machine.out())
     @rule(place=which)
     def dispatch(self, place: int) -> None:
-        assert self.in_stock(lambda stock: stock.dispatch(self.out()[place % len(self.out())][0], CAUSE)) == ""
+        hold, _ = self.out()[place % len(self.out())]
+        assert self.in_stock(lambda stock: stock.dispatch(hold, CAUSE)) == self.expected(lambda: self.model.dispatch(hold))
 
     @precondition(lambda machine: machine.out())
     @rule(place=which, quantity=units)

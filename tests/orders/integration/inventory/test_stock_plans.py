@@ -56,6 +56,10 @@ STATEMENTS: dict[str, tuple[str, dict[str, tuple[str, Any]]]] = {
     "expire": (stock_statements.EXPIRE_DUE, {"limit": ("int", 20), "reason": ("text", ""), "actor": ("text", "x")}),
     "restock": (stock_statements.RESTOCK, {"reservation": ("uuid", SOLD), **PLACE, **CAUSE, "kind": ("text", "RESTOCK")}),
     "bound": (stock_statements.BOUND, {"reservation": ("uuid", SOLD)}),
+    "unfit to leave": (
+        stock_statements.UNFIT_TO_LEAVE,
+        {"reservation": ("uuid", SOLD), "set_aside": ("text[]", ["RECALLED"])},
+    ),
     "dispatch": (stock_statements.DISPATCH, {"reservation": ("uuid", SOLD), **CAUSE}),
     "take back": (
         stock_statements.TAKE_BACK,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from galen.inventory.v1.inventory_service_pb2 import RecallLotRequest
+from galen.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from galen.orders.v1 import order_pb2 as orders
 from galen.orders.v1.order_service_pb2 import ReturnedUnits, ScannedUnits
 
@@ -82,6 +84,22 @@ async def test_a_rejected_order_frees_what_it_held(crew: Crew) -> None:
     assert (rejected.state, rejected.cancel_reason, rejected.reviewer) == (state_number("CANCELLED"), "dose unclear", crew.pharmacist.name)
     assert await crew.counter.level(order.lines[0].sku) == LevelRow(100, 0)
     assert await crew.counter.uses(order.lines[0].prescription) == 0
+
+
+@pytest.mark.parametrize(("state", "delivery"), [("READY", False), ("READY", True), ("PREPARING", True)])
+async def test_a_lot_that_is_recalled_does_not_reach_the_customer(crew: Crew, state: str, delivery: bool) -> None:
+    order = await crew.in_state(state, delivery=delivery)
+    sku, code = order.lines[0].sku, (await crew.customer.get(order.name)).pickup_code
+    recall = RecallLotRequest(sku=sku, lot_number=LOT, reason="glass in it", request_id=str(uuid4()))
+    await InventoryServiceStub(crew.counter.server.channel).RecallLot(recall, metadata=crew.pharmacist.metadata, timeout=20)
+
+    method, said = ("ShipOrder", {"tracking_number": "TR-1"}) if delivery else ("HandOverOrder", {"pickup_code": code})
+    refused = await refusal_of(crew.staff.act(method, order, **said))
+
+    assert (refused.reason, refused.metadata) == ("LOT_NOT_USABLE", {"sku": sku, "lot": LOT})
+    assert await crew.staff.get(order.name) == order
+    cancelled = await crew.staff.act("CancelOrder", order, reason="recalled")
+    assert cancelled.state == state_number("CANCELLED")
 
 
 @pytest.mark.parametrize("state", ["PENDING_PAYMENT", "PAID", "PREPARING", "READY"])

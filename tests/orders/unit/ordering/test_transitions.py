@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from uuid import UUID
 
 import pytest
 
-from services.orders.domain.errors import ClaimedByOther, ControlledNotChecked, OperationPending, OrderStateRefused, OwnOrder
+from services.orders.domain.errors import (
+    ClaimedByOther,
+    ControlledNotChecked,
+    OperationPending,
+    OrderStateRefused,
+    OwnOrder,
+    PaymentUnderWay,
+)
 from services.orders.domain.errors import SecondPersonRequired as SecondPerson
 from services.orders.domain.ordering.changes import Command, judge
-from services.orders.domain.ordering.model import Action, Fulfilment, Order, Pending, State
+from services.orders.domain.ordering.model import Action, Fulfilment, Order, PaymentNote, Pending, State
 from services.orders.domain.ordering.transitions import (
     FINAL,
     TABLE,
@@ -186,6 +194,14 @@ def test_something_controlled_is_shipped_only_after_it_was_checked() -> None:
 
     assert isinstance(refused(order, Command(Action.SHIP, caller("staff"))), ControlledNotChecked)
     judge(replace(order, state=State.READY), Command(Action.SHIP, caller("staff")))
+
+
+def test_an_order_is_not_paid_while_another_payment_is_under_way() -> None:
+    order, payer = an_order(payment=PaymentNote(UUID(int=7), 0, 0)), caller("customer", name=OWNER)
+
+    assert Action.PAY not in allowed_actions(order, payer)
+    assert isinstance(refused(order, Command(Action.PAY, payer)), PaymentUnderWay)
+    assert Action.PAY in allowed_actions(replace(order, payment=None), payer)
 
 
 def test_what_somebody_else_has_claimed_is_prepared_by_them() -> None:

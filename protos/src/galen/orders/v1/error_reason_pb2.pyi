@@ -77,7 +77,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SCAN_INCOMPLETE: _ErrorReason.ValueType  # 26
     """The scanned units are not those of the order. Metadata: `sku`, `expected`, `scanned`."""
     ERROR_REASON_LOT_NOT_USABLE: _ErrorReason.ValueType  # 27
-    """A scanned lot is unknown here, not sellable, too short-dated or empty. Metadata: `sku`, `lot`."""
+    """A lot that was scanned, or is to leave, is unknown here, not sellable, too short-dated or empty. Metadata: `sku`, `lot`."""
     ERROR_REASON_CONTROLLED_NOT_CHECKED: _ErrorReason.ValueType  # 28
     """An order with a controlled medicine is shipped only after it is ready."""
     ERROR_REASON_PICKUP_CODE_WRONG: _ErrorReason.ValueType  # 29
@@ -161,7 +161,7 @@ ERROR_REASON_SECOND_PERSON_REQUIRED: ErrorReason.ValueType  # 25
 ERROR_REASON_SCAN_INCOMPLETE: ErrorReason.ValueType  # 26
 """The scanned units are not those of the order. Metadata: `sku`, `expected`, `scanned`."""
 ERROR_REASON_LOT_NOT_USABLE: ErrorReason.ValueType  # 27
-"""A scanned lot is unknown here, not sellable, too short-dated or empty. Metadata: `sku`, `lot`."""
+"""A lot that was scanned, or is to leave, is unknown here, not sellable, too short-dated or empty. Metadata: `sku`, `lot`."""
 ERROR_REASON_CONTROLLED_NOT_CHECKED: ErrorReason.ValueType  # 28
 """An order with a controlled medicine is shipped only after it is ready."""
 ERROR_REASON_PICKUP_CODE_WRONG: ErrorReason.ValueType  # 29

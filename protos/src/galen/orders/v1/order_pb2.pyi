@@ -410,7 +410,9 @@ class Order(_message.Message):
 
     @_builtins.property
     def allowed_actions(self) -> _containers.RepeatedScalarFieldContainer[Global___OrderAction.ValueType]:
-        """What the caller may do with it now."""
+        """What the caller may do with it now, as far as the order tells: codes, units, lots and the window for returns are judged with the call;
+        whether a payment is under way, which keeps from PAY, only where one order is read.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

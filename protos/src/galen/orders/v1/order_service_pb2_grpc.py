@@ -272,8 +272,9 @@ class OrderServiceServicer:
 
     def ShipOrder(self, request, context):
         """Hands an order for delivery to a carrier: a READY one, or one that is PREPARING and has nothing controlled.
+        Nothing leaves of a lot that was recalled or set aside since, or whose last day is over.
 
-        Errors: CONTROLLED_NOT_CHECKED, REQUEST_ID_REUSED.
+        Errors: CONTROLLED_NOT_CHECKED, LOT_NOT_USABLE, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,7 +292,7 @@ class OrderServiceServicer:
     def HandOverOrder(self, request, context):
         """Hands a READY order over at the counter, for its pickup code.
 
-        Errors: PICKUP_CODE_WRONG, REQUEST_ID_REUSED.
+        Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -117,8 +117,9 @@ class OrderServiceStub:
     """
     ShipOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ShipOrderRequest, _order_service_pb2.ShipOrderResponse]
     """Hands an order for delivery to a carrier: a READY one, or one that is PREPARING and has nothing controlled.
+    Nothing leaves of a lot that was recalled or set aside since, or whose last day is over.
 
-    Errors: CONTROLLED_NOT_CHECKED, REQUEST_ID_REUSED.
+    Errors: CONTROLLED_NOT_CHECKED, LOT_NOT_USABLE, REQUEST_ID_REUSED.
     """
     DeliverOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.DeliverOrderRequest, _order_service_pb2.DeliverOrderResponse]
     """Says that a SHIPPED order has arrived. Done by itself some days after it was shipped.
@@ -128,7 +129,7 @@ class OrderServiceStub:
     HandOverOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.HandOverOrderRequest, _order_service_pb2.HandOverOrderResponse]
     """Hands a READY order over at the counter, for its pickup code.
 
-    Errors: PICKUP_CODE_WRONG, REQUEST_ID_REUSED.
+    Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
     """
     AcceptReturn: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AcceptReturnRequest, _order_service_pb2.AcceptReturnResponse]
     """Takes units of a SHIPPED or COMPLETED order back. They go into quarantine, never back to the shelf.
@@ -237,8 +238,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """
     ShipOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ShipOrderRequest, _order_service_pb2.ShipOrderResponse]  # type: ignore[assignment]
     """Hands an order for delivery to a carrier: a READY one, or one that is PREPARING and has nothing controlled.
+    Nothing leaves of a lot that was recalled or set aside since, or whose last day is over.
 
-    Errors: CONTROLLED_NOT_CHECKED, REQUEST_ID_REUSED.
+    Errors: CONTROLLED_NOT_CHECKED, LOT_NOT_USABLE, REQUEST_ID_REUSED.
     """
     DeliverOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.DeliverOrderRequest, _order_service_pb2.DeliverOrderResponse]  # type: ignore[assignment]
     """Says that a SHIPPED order has arrived. Done by itself some days after it was shipped.
@@ -248,7 +250,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     HandOverOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.HandOverOrderRequest, _order_service_pb2.HandOverOrderResponse]  # type: ignore[assignment]
     """Hands a READY order over at the counter, for its pickup code.
 
-    Errors: PICKUP_CODE_WRONG, REQUEST_ID_REUSED.
+    Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
     """
     AcceptReturn: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AcceptReturnRequest, _order_service_pb2.AcceptReturnResponse]  # type: ignore[assignment]
     """Takes units of a SHIPPED or COMPLETED order back. They go into quarantine, never back to the shelf.
@@ -432,8 +434,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.ShipOrderResponse, _abc.Awaitable[_order_service_pb2.ShipOrderResponse]]:
         """Hands an order for delivery to a carrier: a READY one, or one that is PREPARING and has nothing controlled.
+        Nothing leaves of a lot that was recalled or set aside since, or whose last day is over.
 
-        Errors: CONTROLLED_NOT_CHECKED, REQUEST_ID_REUSED.
+        Errors: CONTROLLED_NOT_CHECKED, LOT_NOT_USABLE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -455,7 +458,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_service_pb2.HandOverOrderResponse, _abc.Awaitable[_order_service_pb2.HandOverOrderResponse]]:
         """Hands a READY order over at the counter, for its pickup code.
 
-        Errors: PICKUP_CODE_WRONG, REQUEST_ID_REUSED.
+        Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
