@@ -15,9 +15,11 @@ from services.orders.adapters.postgres.payment_tables import payment as payment_
 from services.orders.adapters.postgres.payments import PaymentWrites
 from services.orders.adapters.postgres.refunds import RefundWrites
 from services.orders.adapters.postgres.transactions import Transaction, Transactions
-from services.orders.domain.errors import OrderNotFound
+from services.orders.domain.errors import OrderNotFound, OrderStateRefused
 from services.orders.domain.ordering.changes import Outcome
+from services.orders.domain.ordering.commands import PAYMENT
 from services.orders.domain.ordering.model import EventKind, Order, OrderEvent, State
+from services.orders.domain.payments.changes import settled, shown
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.refunding import given_by, refund_amount, refund_lines
 from shared.jobs.queue import JobQueue
@@ -105,13 +107,19 @@ async def add_refund(connection: AsyncConnection, jobs: JobQueue, refund: Refund
 
 
 class PaymentsToFollow:
-    """What the events of an order mean for its payment: an approved order is captured, a cancelled or returned one is given back."""
+    """What the events of an order mean for its payment: an approved order is captured, a cancelled or returned one is given back.
+
+    And what its payment means for an order: it moves on by one that may still pay it only, which nobody can give up from then on.
+    """
 
     def __init__(self, jobs: JobQueue) -> None:
         self._jobs = jobs
 
     async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
-        if event.kind is EventKind.REVIEWED:
+        """Raises OrderStateRefused if the payment that the event follows from was given up meanwhile."""
+        if event.kind is EventKind.STATE_CHANGED and PAYMENT in event.details:
+            await self._pay(connection, order, event)
+        elif event.kind is EventKind.REVIEWED:
             await self._drive(connection, order)
         elif event.kind is EventKind.POINTS_GRANTED:
             await self._take_back(connection, order)
@@ -121,6 +129,14 @@ class PaymentsToFollow:
             elif event.to_state is State.RETURNED:
                 returned = {line.sku: line.returned_quantity for line in order.lines if line.returned_quantity}
                 await self._give_back(connection, order, event, returned)
+
+    async def _pay(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
+        writes = PaymentWrites(connection)
+        payment = await writes.lock(UUID(event.details[PAYMENT].rpartition("/")[2]))
+        if payment is None or not payment.may_pay:
+            raise OrderStateRefused((event.from_state or order.state).name, [])
+        if order.state is State.PAID:
+            await writes.store(shown(settled(payment), event.created_at))
 
     async def _drive(self, connection: AsyncConnection, order: Order) -> None:
         payment = await PaymentWrites(connection).live_of(order.id)

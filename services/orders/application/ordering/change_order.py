@@ -63,12 +63,13 @@ class ChangeOrder:
         """Does what follows from a payment or from time; nothing if the order `is_done` already. Raises the same."""
         return await self._run(_Task(order_id, command, is_done=is_done))
 
-    async def settle(self, order_id: UUID) -> Order:
+    async def settle(self, order_id: UUID, payment_id: UUID | None = None) -> Order:
         """The money is taken: sells the stock, and the order is PAID. Again: nothing happens.
 
-        Raises OrderNotFound, OrderStateRefused (it ended before, or waits for a review), InsufficientStock (lots were lost meanwhile).
+        Raises OrderNotFound, OrderStateRefused (it ended before, waits for a review, or the payment that is named was given up),
+        InsufficientStock (lots were lost meanwhile).
         """
-        return await self.step(order_id, commands.settle(), is_done=lambda order: order.payment_state is PaymentState.PAID)
+        return await self.step(order_id, commands.settle(payment_id), is_done=lambda order: order.payment_state is PaymentState.PAID)
 
     async def _run(self, task: _Task) -> Order:
         word: _Word | None = None

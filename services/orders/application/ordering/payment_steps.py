@@ -22,16 +22,21 @@ class PaymentSteps:
         self._transactions = transactions
         self._observer = observer
 
-    async def authorize(self, order_id: UUID) -> Order:
-        """The money is set aside: a pharmacist looks at the order next. Raises OrderNotFound, OrderStateRefused."""
-        return await self._change.step(order_id, commands.authorize(), is_done=lambda order: order.payment_state is not PaymentState.UNPAID)
+    async def authorize(self, order_id: UUID, payment_id: UUID | None = None) -> Order:
+        """The money is set aside: a pharmacist looks at the order next.
 
-    async def settle(self, order_id: UUID) -> Order:
-        """The money is taken: the stock is sold and the order PAID.
-
-        Raises OrderNotFound, OrderStateRefused (it ended before, or waits for a review), InsufficientStock (lots were lost meanwhile).
+        Raises OrderNotFound, OrderStateRefused (it ended before, or the payment that is named was given up).
         """
-        return await self._change.settle(order_id)
+        command = commands.authorize(payment_id)
+        return await self._change.step(order_id, command, is_done=lambda order: order.payment_state is not PaymentState.UNPAID)
+
+    async def settle(self, order_id: UUID, payment_id: UUID | None = None) -> Order:
+        """The money is taken: the stock is sold, the order PAID, and the payment that is named settled.
+
+        Raises OrderNotFound, OrderStateRefused (it ended before, waits for a review, or the payment was given up), InsufficientStock (lots
+        were lost meanwhile).
+        """
+        return await self._change.settle(order_id, payment_id)
 
     async def out_of_stock(self, order_id: UUID) -> Order:
         """Ends an order whose money is taken and whose units are lost. Raises OrderNotFound, OrderStateRefused."""

@@ -24,7 +24,7 @@ from services.orders.application.payments.ports import (
     Refunds,
 )
 from services.orders.domain.payments import changes
-from services.orders.domain.payments.model import Payment, Wish
+from services.orders.domain.payments.model import Card, Payment, Points, Wish
 from services.orders.domain.payments.saga import Step, next_step
 from shared.faults import Faults
 
@@ -93,7 +93,9 @@ class DrivePayment:
         log.info("payment step", payment=payment.name, step=step.value)
 
     async def _hold_points(self, payment: Payment) -> None:
-        await self._change(payment, changes.points_asked)
+        payment = await self._change(payment, changes.points_asked)
+        if payment.points_standing is not Points.ASKED:
+            return
         try:
             hold = await self._ledger.hold(payment)
         except PointsRefused as refused:
@@ -104,13 +106,15 @@ class DrivePayment:
         await self._change(payment, lambda now: changes.points_held(now, hold))
 
     async def _create_intent(self, payment: Payment) -> None:
-        await self._change(payment, changes.asked)
+        payment = await self._change(payment, changes.asked)
+        if payment.card_standing is not Card.ASKED:
+            return
         try:
             intent = await self._provider.create_intent(payment)
         except KeySpent:
             found = await self._provider.find_intent(payment)
             if found is None:
-                await self._change(payment, changes.another_attempt)
+                await self._begin_anew(payment)
                 return
             intent = found
         except ProviderRejected as rejected:
@@ -131,17 +135,17 @@ class DrivePayment:
             intent = await ask(payment)
         except KeySpent:
             intent = await self._provider.get_intent(payment)
-            await self._change(payment, changes.another_attempt)
+            await self._begin_anew(payment)
         self._faults.reach(f"payment_asked_{site}")
         after = await self._record_intent(payment, intent)
         if after.card_standing is payment.card_standing and not after.quarantined:
             raise OutcomeUnknown("the provider works on something else first")
 
     async def _authorize_order(self, payment: Payment) -> None:
-        await self._orders.authorize(payment.order_id)
+        await self._orders.authorize(payment)
 
     async def _settle_order(self, payment: Payment) -> None:
-        if await self._orders.settle(payment.order_id):
+        if await self._orders.settle(payment):
             self._faults.reach("payment_asked_settle_order")
             await self._change(payment, changes.settled)
 
@@ -176,5 +180,8 @@ class DrivePayment:
             log.error("the provider says what does not fit: payment in quarantine", payment=payment.name)
         return after
 
-    async def _change(self, payment: Payment, change: Callable[[Payment], Payment]) -> None:
-        await self._records.record(payment.id, Draft(change))
+    async def _begin_anew(self, payment: Payment) -> None:
+        await self._change(payment, lambda now: changes.another_attempt(now, spent=payment.attempt))
+
+    async def _change(self, payment: Payment, change: Callable[[Payment], Payment]) -> Payment:
+        return await self._records.record(payment.id, Draft(change))

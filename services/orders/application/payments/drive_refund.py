@@ -85,7 +85,7 @@ class DriveRefund:
             found = await self._provider.find_refund(refund, payment)
             if found is not None:
                 return found
-            await self._records.record(refund.id, lambda now, paid: (changes.new_attempt(now), paid))
+            await self._records.record(refund.id, lambda now, paid: (changes.new_attempt(now, spent=refund.attempt), paid))
             raise
         except ProviderRejected as rejected:
             return ProviderRefund("", RefundStanding.FAILED, rejected.code)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import structlog
 
 from services.orders.application.ordering.payment_steps import PaymentSteps
 from services.orders.domain.errors import InsufficientStock, OrderStateRefused
+from services.orders.domain.payments.model import Payment
 
 log = structlog.get_logger()
 
@@ -18,20 +17,24 @@ class StepsOfOrders:
     def __init__(self, steps: PaymentSteps) -> None:
         self._steps = steps
 
-    async def authorize(self, order_id: UUID) -> None:
+    async def authorize(self, payment: Payment) -> None:
         try:
-            await self._steps.authorize(order_id)
+            await self._steps.authorize(payment.order_id, payment.id)
         except OrderStateRefused as error:
-            log.warning("an order that is being paid has moved on", order_id=str(order_id), state=error.metadata["state"])
+            _log_moved_on(payment, error)
 
-    async def settle(self, order_id: UUID) -> bool:
+    async def settle(self, payment: Payment) -> bool:
         try:
-            await self._steps.settle(order_id)
+            await self._steps.settle(payment.order_id, payment.id)
         except OrderStateRefused as error:
-            log.warning("an order that is being paid has moved on", order_id=str(order_id), state=error.metadata["state"])
+            _log_moved_on(payment, error)
             return False
         except InsufficientStock as error:
-            log.error("the stock of a paid order is lost, all is given back", order_id=str(order_id), missing=error.metadata)
-            await self._steps.out_of_stock(order_id)
+            log.error("the stock of a paid order is lost, all is given back", payment=payment.name, missing=error.metadata)
+            await self._steps.out_of_stock(payment.order_id)
             return False
         return True
+
+
+def _log_moved_on(payment: Payment, error: OrderStateRefused) -> None:
+    log.warning("an order or its payment has moved on while it was paid", payment=payment.name, state=error.metadata["state"])

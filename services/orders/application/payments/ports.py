@@ -204,13 +204,14 @@ class PaymentRecords(Protocol):
 class OrderSteps(Protocol):
     """What a payment does to its order. Each may be repeated."""
 
-    async def authorize(self, order_id: UUID) -> None:
-        """The money is set aside: the order waits for a pharmacist."""
+    async def authorize(self, payment: Payment) -> None:
+        """The money is set aside: the order waits for a pharmacist. Nothing happens if the payment was given up meanwhile."""
 
-    async def settle(self, order_id: UUID) -> bool:
-        """The money is taken, or the points are held: the stock is committed and the order is PAID.
+    async def settle(self, payment: Payment) -> bool:
+        """The money is taken, or the points are held: the stock is committed, the order PAID and the payment settled, all at once.
 
-        False if the stock was lost meanwhile: the order is cancelled, OUT_OF_STOCK, and all is given back.
+        False if the payment was given up or the order has ended meanwhile, or the stock was lost: then the order is cancelled,
+        OUT_OF_STOCK, and all is given back.
         """
 
 

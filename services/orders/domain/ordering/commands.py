@@ -6,6 +6,7 @@ import hmac
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from services.orders.domain.errors import DuplicateSku, PickupCodeWrong, ReturnNotPossible, ScanIncomplete
 from services.orders.domain.ordering.changes import THEN, Change, Command, Situation, state_refused
@@ -14,16 +15,26 @@ from services.orders.domain.ordering.transitions import CUSTOMER, THE_WORKER, Ca
 from shared.errors import FieldViolation, InvalidRequest
 
 OUT_OF_STOCK = "OUT_OF_STOCK"
+# The detail of an event that names the payment it follows from.
+PAYMENT = "payment"
 
 
-def authorize() -> Command:
+def authorize(payment_id: UUID | None = None) -> Command:
     """The money is set aside."""
-    return Command(Step.AUTHORIZE, THE_WORKER, change=lambda _: Change({"payment_state": PaymentState.AUTHORIZED}))
+    return _by_payment(Step.AUTHORIZE, payment_id, PaymentState.AUTHORIZED)
 
 
-def settle() -> Command:
+def settle(payment_id: UUID | None = None) -> Command:
     """The money is taken."""
-    return Command(Step.SETTLE, THE_WORKER, change=lambda _: Change({"payment_state": PaymentState.PAID}))
+    return _by_payment(Step.SETTLE, payment_id, PaymentState.PAID)
+
+
+def _by_payment(step: Step, payment_id: UUID | None, state: PaymentState) -> Command:
+    def change(at: Situation) -> Change:
+        details = {} if payment_id is None else {PAYMENT: f"{at.order.name}/payments/{payment_id}"}
+        return Change({"payment_state": state}, details)
+
+    return Command(step, THE_WORKER, change=change)
 
 
 def out_of_stock() -> Command:

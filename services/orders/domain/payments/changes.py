@@ -1,4 +1,8 @@
-"""How payments and refunds change by what is learnt of them. Pure: one in, one out."""
+"""How payments and refunds change by what is learnt of them. Pure: one in, one out.
+
+Whoever decided on a change did so by the payment as it was then, and others drive it too. So each change looks at the payment as it is now,
+and is none if that no longer allows it.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +32,21 @@ def with_standing(payment: Payment, standing: Standing) -> Payment:
 
 
 def asked(payment: Payment) -> Payment:
-    """Notes that the provider is about to be asked: whether it heard us is not known from here on."""
-    return replace(payment, card_standing=Card.ASKED) if payment.card_standing is Card.NOT_ASKED else payment
+    """Notes that the provider is about to be asked: whether it heard us is not known from here on. Never of a payment that is given up."""
+    is_due = payment.card_standing is Card.NOT_ASKED and _is_begun(payment)
+    return replace(payment, card_standing=Card.ASKED) if is_due else payment
 
 
 def never_asked(payment: Payment, failure: str) -> Payment:
     """Notes that the provider refused to make an intent at all: there is nothing of it at the provider."""
+    if payment.card_standing is not Card.ASKED:
+        return payment
     return given_up(replace(payment, card_standing=Card.NOT_ASKED), Wish.FAIL, failure)
 
 
-def another_attempt(payment: Payment) -> Payment:
-    """Returns the payment with new keys, now that it is known that nothing came of the old ones."""
-    return replace(payment, attempt=payment.attempt + 1)
+def another_attempt(payment: Payment, spent: int) -> Payment:
+    """Returns the payment with new keys, now that it is known that nothing came of those of the `spent` attempt; once."""
+    return replace(payment, attempt=spent + 1) if payment.attempt == spent else payment
 
 
 def with_intent(payment: Payment, reference: str, client_secret: str) -> Payment:
@@ -47,7 +54,9 @@ def with_intent(payment: Payment, reference: str, client_secret: str) -> Payment
 
 
 def points_asked(payment: Payment) -> Payment:
-    return replace(payment, points_standing=Points.ASKED) if payment.points_standing is Points.NONE else payment
+    """Notes that the ledger is about to be asked to hold points. Never of a payment that is given up."""
+    is_due = payment.points_standing is Points.NONE and _is_begun(payment)
+    return replace(payment, points_standing=Points.ASKED) if is_due else payment
 
 
 def points_held(payment: Payment, hold: str) -> Payment:
@@ -55,6 +64,8 @@ def points_held(payment: Payment, hold: str) -> Payment:
 
 
 def points_refused(payment: Payment, reason: str) -> Payment:
+    if payment.points_standing is not Points.ASKED:
+        return payment
     refused = replace(payment, points_standing=Points.REFUSED, failure=reason)
     return given_up(refused, Wish.FAIL)
 
@@ -64,12 +75,12 @@ def points_captured(payment: Payment, operation: str) -> Payment:
 
 
 def points_released(payment: Payment) -> Payment:
-    return replace(payment, points_standing=Points.RELEASED)
+    return replace(payment, points_standing=Points.RELEASED) if payment.holds_points else payment
 
 
 def given_up(payment: Payment, wish: Wish, failure: str = "") -> Payment:
     """Returns the payment with the wish to end it. Whether that comes true is for the provider to say."""
-    if payment.wish is not Wish.PAY or payment.settled:
+    if payment.wish is not Wish.PAY or payment.settled or payment.is_final:
         return payment
     return replace(payment, wish=wish, failure=payment.failure or failure)
 
@@ -80,10 +91,19 @@ def settled(payment: Payment) -> Payment:
 
 
 def finished(payment: Payment) -> Payment:
-    """Returns the payment in its final state."""
-    if payment.card_standing is Card.CAPTURED or payment.settled:
+    """Returns the payment in its final state, if there is nothing left to do."""
+    if payment.is_final or payment.holds_points:
+        return payment
+    if payment.settled:
         return replace(payment, state=PaymentState.CAPTURED, failure="")
+    if payment.wish is Wish.PAY or payment.card_standing not in (Card.NOT_ASKED, Card.CANCELLED):
+        return payment
     return replace(payment, state=PaymentState.FAILED if payment.wish is Wish.FAIL else PaymentState.CANCELLED)
+
+
+def _is_begun(payment: Payment) -> bool:
+    """Tells whether the payment may still do what brings it forward for the first time."""
+    return payment.wish is Wish.PAY and not payment.is_final
 
 
 def shown(payment: Payment, now: datetime) -> Payment:
@@ -92,7 +112,7 @@ def shown(payment: Payment, now: datetime) -> Payment:
 
 
 def _state(payment: Payment) -> PaymentState:
-    if payment.state in (PaymentState.CAPTURED, PaymentState.FAILED, PaymentState.CANCELLED):
+    if payment.is_final:
         return payment.state
     if payment.quarantined or payment.settled or payment.wish is not Wish.PAY:
         return PaymentState.PENDING
@@ -126,9 +146,9 @@ def card_refused(refund: Refund, reference: str, failure: str) -> Refund:
     return replace(refund, provider_reference=reference, state=RefundState.FAILED, failure=failure or "failed")
 
 
-def new_attempt(refund: Refund) -> Refund:
-    """Returns the refund with a new key, now that it is known that nothing came of the old one."""
-    return replace(refund, attempt=refund.attempt + 1)
+def new_attempt(refund: Refund, spent: int) -> Refund:
+    """Returns the refund with a new key, now that it is known that nothing came of that of the `spent` attempt; once."""
+    return replace(refund, attempt=spent + 1) if refund.attempt == spent else refund
 
 
 def points_given(refund: Refund, payment: Payment) -> tuple[Refund, Payment]:

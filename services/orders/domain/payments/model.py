@@ -30,6 +30,7 @@ class PaymentState(IntEnum):
 
 
 ENDED = frozenset({PaymentState.FAILED, PaymentState.CANCELLED})
+FINAL = ENDED | {PaymentState.CAPTURED}
 
 
 class Wish(IntEnum):
@@ -122,6 +123,21 @@ class Payment:
     @property
     def is_live(self) -> bool:
         return self.state not in ENDED
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def holds_points(self) -> bool:
+        """Whether points are held, as far as is known."""
+        return self.points_standing in (Points.ASKED, Points.HELD)
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether its order may go on because of it: nobody has given it up, or the money was taken before that."""
+        is_wanted = self.wish is Wish.PAY or self.card_standing is Card.CAPTURED
+        return self.settled or (is_wanted and not self.is_final and not self.quarantined)
 
     def key(self, step: str) -> str:
         """Returns the idempotency key of a step at the provider: of the payment, never of the order.

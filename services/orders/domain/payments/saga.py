@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from services.orders.domain.ordering.model import State
-from services.orders.domain.payments.model import Card, Payment, PaymentState, Points, Wish
+from services.orders.domain.payments.model import Card, Payment, Points, Wish
 
 
 class Step(Enum):
@@ -58,7 +58,7 @@ def next_step(payment: Payment, order: OrderStanding) -> Step:
     """Returns what to do next."""
     if payment.quarantined:
         return Step.WAIT
-    if payment.state in (PaymentState.CAPTURED, PaymentState.FAILED, PaymentState.CANCELLED):
+    if payment.is_final:
         return Step.DONE
     if payment.card_standing is Card.CAPTURED or payment.settled or order.was_paid:
         return _forward(payment, order)
@@ -90,7 +90,7 @@ def _forward(payment: Payment, order: OrderStanding) -> Step:
     if not payment.settled:
         if not (order.is_open or order.was_paid):
             # It ended before the money came: what was taken is given back.
-            return Step.RELEASE_POINTS if _holds_points(payment) else Step.REFUND_ALL
+            return Step.RELEASE_POINTS if payment.holds_points else Step.REFUND_ALL
         return Step.SETTLE_ORDER
     if payment.points_standing is Points.HELD:
         return Step.CAPTURE_POINTS
@@ -103,10 +103,6 @@ def _backward(payment: Payment) -> Step:
         return Step.CREATE_INTENT
     if payment.card_standing not in (Card.NOT_ASKED, Card.CANCELLED):
         return Step.CANCEL_INTENT
-    if _holds_points(payment):
+    if payment.holds_points:
         return Step.RELEASE_POINTS
     return Step.FINISH
-
-
-def _holds_points(payment: Payment) -> bool:
-    return payment.points_standing in (Points.ASKED, Points.HELD)

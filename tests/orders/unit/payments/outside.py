@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from services.orders.application.payments.ports import (
     RefundStanding,
 )
 from services.orders.domain.ordering.model import State
-from services.orders.domain.payments.changes import shown, with_standing
+from services.orders.domain.payments.changes import settled, shown, with_standing
 from services.orders.domain.payments.facts import Fact, FactKind, fold
 from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund
 from services.orders.domain.payments.saga import OrderStanding
@@ -46,10 +47,18 @@ def a_payment(*, card_minor: int = 700, points_minor: int = 300, manual_capture:
 
 
 class Trouble:
-    """Says of each call to the outside whether it goes through, is lost on its way there, or its answer is lost on its way back."""
+    """Says of each call to the outside whether it goes through, is lost on its way there, or its answer is lost on its way back.
 
-    def __init__(self, faults: list[str]) -> None:
+    And how many turns others have before it goes on, where several drive at once.
+    """
+
+    def __init__(self, faults: list[str], turns: list[int] | None = None) -> None:
         self._faults = list(faults)
+        self._turns = list(turns or [])
+
+    async def turn(self) -> None:
+        for _ in range(self._turns.pop(0) if self._turns else 0):
+            await asyncio.sleep(0)
 
     def way_there(self) -> str:
         fault = self._faults.pop(0) if self._faults else "fine"
@@ -124,6 +133,7 @@ class MemoryProvider:
         return await self._once(payment, "cancel", cancel)
 
     async def get_intent(self, payment: Payment) -> Intent:
+        await self.trouble.turn()
         self.trouble.way_back(self.trouble.way_there())
         return self.intent(payment)
 
@@ -151,12 +161,15 @@ class MemoryProvider:
             yield each
 
     async def _once(self, payment: Payment, step: str, do: Callable[[], None]) -> Intent:
+        await self.trouble.turn()
         fault = self.trouble.way_there()
         if payment.key(step) not in self.done:
             do()
             self.done[payment.key(step)] = self.status
+        intent = self.intent(payment)
         self.trouble.way_back(fault)
-        return self.intent(payment)
+        await self.trouble.turn()
+        return intent
 
 
 @dataclass
@@ -170,6 +183,7 @@ class MemoryLedger:
     done: Counter[str] = field(default_factory=Counter)
 
     async def hold(self, payment: Payment) -> str:
+        await self.trouble.turn()
         fault = self.trouble.way_there()
         if not self.done["hold"]:
             if payment.points_minor > self.available:
@@ -177,17 +191,22 @@ class MemoryLedger:
             self.available, self.held = self.available - payment.points_minor, payment.points_minor
         self.done["hold"] += 1
         self.trouble.way_back(fault)
+        await self.trouble.turn()
         return "hold"
 
     async def capture(self, payment: Payment) -> str:
+        await self.trouble.turn()
         fault = self.trouble.way_there()
         if not self.done["capture"]:
+            if not self.held:
+                raise PointsRefused("HOLD_RESOLVED")
             self.held, self.taken = 0, self.held
         self.done["capture"] += 1
         self.trouble.way_back(fault)
         return "operation"
 
     async def release(self, payment: Payment) -> None:
+        await self.trouble.turn()
         fault = self.trouble.way_there()
         self.available, self.held = self.available + self.held, 0
         self.trouble.way_back(fault)
@@ -212,26 +231,37 @@ class MemoryOrder:
     state: State = State.PENDING_PAYMENT
     approved: bool = False
     was_paid: bool = False
+    records: MemoryRecords | None = None
 
     @property
     def standing(self) -> OrderStanding:
         return OrderStanding(self.state, self.approved or not self.needs_review, self.was_paid)
 
-    async def authorize(self, order_id: UUID) -> None:
-        if self.state is State.PENDING_PAYMENT:
+    @property
+    def may_be_paid(self) -> bool:
+        assert self.records is not None
+        return self.records.payment.may_pay
+
+    async def authorize(self, payment: Payment) -> None:
+        await self.trouble.turn()
+        if self.state is State.PENDING_PAYMENT and self.may_be_paid:
             self.state = State.UNDER_REVIEW
 
-    async def settle(self, order_id: UUID) -> bool:
+    async def settle(self, payment: Payment) -> bool:
+        await self.trouble.turn()
         if self.was_paid:
             return True
-        if self.state not in (State.PENDING_PAYMENT, State.UNDER_REVIEW):
+        if self.state not in (State.PENDING_PAYMENT, State.UNDER_REVIEW) or not self.may_be_paid:
             return False
         if not self.in_stock:
             self.state = State.CANCELLED
             return False
         fault = self.trouble.way_there()
         self.state, self.was_paid = State.PAID, True
+        assert self.records is not None
+        self.records.payment = shown(settled(self.records.payment), START)
         self.trouble.way_back(fault)
+        await self.trouble.turn()
         return True
 
 
@@ -241,13 +271,17 @@ class MemoryRecords:
     def __init__(self, payment: Payment, order: MemoryOrder) -> None:
         self.payment = payment
         self.order = order
+        self.order.records = self
         self.facts: set[Fact] = set()
         self.refunded: list[str] = []
 
     async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
-        return self.payment, self.order.standing
+        found = self.payment, self.order.standing
+        await self.order.trouble.turn()
+        return found
 
     async def record(self, payment_id: UUID, draft: Draft) -> Payment:
+        await self.order.trouble.turn()
         self.facts |= set(draft.facts)
         folded = with_standing(self.payment, fold(self.payment, self.facts))
         self.payment = shown(draft.change(folded), START)

@@ -64,9 +64,16 @@ class World:
 
 
 def make_world(
-    payment: Payment, faults: list[str], order: MemoryOrder, *, declines: bool = False, asks: bool = False, points: int = 1000
+    payment: Payment,
+    faults: list[str],
+    order: MemoryOrder,
+    *,
+    declines: bool = False,
+    asks: bool = False,
+    points: int = 1000,
+    turns: list[int] | None = None,
 ) -> World:
-    trouble = Trouble(faults)
+    trouble = Trouble(faults, turns)
     order.trouble = trouble
     records = MemoryRecords(payment, order)
     provider = MemoryProvider(trouble, declines=declines, asks_the_payer=asks)
@@ -146,6 +153,23 @@ async def test_a_payment_that_failed_is_not_one_that_was_given_up() -> None:
     assert (world.payment.state, world.payment.failure) == (PaymentState.FAILED, "insufficient_funds")
 
 
+async def test_an_order_is_not_paid_by_points_that_were_given_up_meanwhile() -> None:
+    world = make_world(a_payment(card_minor=0), [], MemoryOrder())
+    settle = world.order.settle
+
+    async def late(payment: Payment) -> bool:
+        """The order is paid while the arbiter has just given the payment up."""
+        world.order.settle = settle  # type: ignore[method-assign]
+        assert await LivePayments(world.records, lambda: world.driver).cancel(an_order()) is Verdict.CANCELLED
+        return await settle(payment)
+
+    world.order.settle = late  # type: ignore[method-assign]
+    await world.driver.drive(world.payment.id)
+
+    assert (world.order.state, world.payment.state) == (State.PENDING_PAYMENT, PaymentState.CANCELLED)
+    assert (world.ledger.available, world.ledger.held) == (1000, 0)
+
+
 HAPPENINGS = ("drive", "look", "pay", "approve", "cancel_order")
 
 
@@ -199,6 +223,36 @@ def test_however_it_goes_money_points_and_order_agree_in_the_end(
 
     asyncio.run(live())
     check(world, balance)
+
+
+@settings(max_examples=500)
+@given(
+    card=st.sampled_from([0, 700]),
+    points=st.sampled_from([0, 300]),
+    review=st.booleans(),
+    declines=st.booleans(),
+    happenings=st.lists(st.sampled_from(["drive", "cancel_order", "approve", "look"]), min_size=2, max_size=4),
+    turns=st.lists(st.integers(0, 4), min_size=15, max_size=50),
+)
+def test_however_those_who_drive_at_once_get_in_each_others_way_money_points_and_order_agree(
+    card: int, points: int, review: bool, declines: bool, happenings: list[str], turns: list[int]
+) -> None:
+    if card + points == 0:
+        return
+    payment = a_payment(card_minor=card, points_minor=points, manual_capture=review)
+    world = make_world(payment, [], MemoryOrder(needs_review=review), declines=declines, turns=turns)
+
+    async def live() -> None:
+        await asyncio.gather(*(getattr(world, happening)() for happening in happenings))
+        for _ in range(5):
+            await world.approve()
+            await world.look()
+        for _ in range(3):
+            await world.cancel_order() if world.order.standing.is_open else None
+            await world.look()
+
+    asyncio.run(live())
+    check(world, 1000)
 
 
 def check(world: World, balance: int) -> None:
