@@ -80,7 +80,7 @@ class OrdersContainer(containers.DeclarativeContainer):
     # Orders are made by statements that stay prepared (see RoundTrips).
     engine = providers.Singleton(make_engine, conninfo, size_max=settings.provided.engine_connections_max, prepares=False)
     # Callers can use up their connections only, never those of jobs, sweeper and feed.
-    work_engine = providers.Singleton(make_engine, conninfo, size_max=WORK_CONNECTIONS, wait_limit_s=WORK_WAIT_S)
+    work_engine = providers.Singleton(make_engine, conninfo, size_max=WORK_CONNECTIONS, wait_limit_s=WORK_WAIT_S, prepares=False)
     transactions = providers.Singleton(Transactions, engine)
     jobs = providers.Singleton(JobQueue, SCHEMA, conninfo, registry, dead_after_s=settings.provided.jobs_dead_after_s)
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)

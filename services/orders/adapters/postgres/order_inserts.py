@@ -23,6 +23,7 @@ from services.orders.application.ordering.ports import NumberTaken
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.errors import LocationNotFound
 from services.orders.domain.ordering.model import Order, OrderEvent
+from shared.errors import RequestIdReused
 from shared.postgres.round_trips import Rows, Statement, array
 from shared.requests import RequestKey
 
@@ -32,6 +33,7 @@ Send: TypeAlias = Callable[[Sequence[Statement]], Awaitable[Sequence[Rows]]]
 _BEGIN: Statement = ("begin", ())
 # Planned once: for each new cart to be planned anew costs twice what it does to run the statement.
 _SETTINGS: Statement = ("select set_config('plan_cache_mode', 'force_generic_plan', true)", ())
+_FIND = "select fingerprint, reply from request_log where actor = %s and request_id = %s::uuid"
 _CLAIM = """
 insert into request_log (actor, request_id, fingerprint) values (%s, %s::uuid, %s::bytea) on conflict do nothing returning request_id
 """
@@ -111,6 +113,18 @@ async def driver_of(connection: AsyncConnection) -> Driver:
     driver = (await connection.get_raw_connection()).driver_connection
     assert isinstance(driver, psycopg.AsyncConnection)
     return driver
+
+
+async def find_reply(send: Send, key: RequestKey) -> Mapping[str, Any] | None:
+    """Returns what is stored as the answer of a request, outside of any transaction; None promises nothing. Raises RequestIdReused."""
+    (found,) = await send([(_FIND, (key.actor, str(key.request_id)))])
+    if not found:
+        return None
+    fingerprint, reply = found[0]
+    if fingerprint != key.fingerprint:
+        raise RequestIdReused
+    answer: Mapping[str, Any] = reply
+    return answer
 
 
 async def claim_and_read(send: Send, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:

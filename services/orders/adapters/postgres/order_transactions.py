@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 
 from services.orders.adapters.postgres import prescriptions
-from services.orders.adapters.postgres.order_inserts import claim_and_read, driver_of, insert_order, remember_and_reserve
+from services.orders.adapters.postgres.order_inserts import claim_and_read, driver_of, find_reply, insert_order, remember_and_reserve
 from services.orders.adapters.postgres.order_limits import lock_ordered
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
 from services.orders.adapters.postgres.stock import PostgresStock, reservation_values
@@ -116,8 +117,9 @@ class PostgresOrderTransactions:
         self._round_trips = RoundTrips()
 
     async def answer_of(self, key: RequestKey) -> Order | None:
-        async with self._transactions.reading() as transaction:
-            return await transaction.look_up(key, Order)
+        async with self._transactions.begin() as transaction:
+            send = partial(self._round_trips.send, await driver_of(transaction.connection))
+            return transaction.read(await find_reply(send, key), Order)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresOrderTransaction]:

@@ -29,11 +29,7 @@ class Transaction:
 
         `kind` is a frozen dataclass (or a list of them). Raises RequestIdReused.
         """
-        return self._read(await self._log.begin(self.connection, key), kind)
-
-    async def look_up(self, key: RequestKey, kind: type[T]) -> T | None:
-        """The same for a request that is not to be done in this transaction: None promises nothing. Raises RequestIdReused."""
-        return self._read(await self._log.find(self.connection, key), kind)
+        return self.read(await self._log.begin(self.connection, key), kind)
 
     async def remember(self, key: RequestKey, kind: type[T], answer: T) -> None:
         """Stores the answer of the request that `answered` began."""
@@ -48,7 +44,8 @@ class Transaction:
         await self.remember(key, kind, answer)
         await self.connection.commit()
 
-    def _read(self, reply: Mapping[str, Any] | None, kind: type[T]) -> T | None:
+    def read(self, reply: Mapping[str, Any] | None, kind: type[T]) -> T | None:
+        """Returns the answer that is stored as this."""
         if reply is None:
             return None
         answer: T = self._codec(kind).validate_python(reply["answer"])
@@ -71,11 +68,4 @@ class Transactions:
     async def begin(self) -> AsyncIterator[Transaction]:
         """Opens a transaction for the length of the block."""
         async with self._engine.connect() as connection:
-            yield Transaction(connection, self._log, self._codecs)
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Transaction]:
-        """The same for a single read: there is no transaction to begin or to end."""
-        async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
             yield Transaction(connection, self._log, self._codecs)
