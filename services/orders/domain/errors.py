@@ -128,8 +128,10 @@ class QuantityLimit(OrdersError):
 
     def __init__(self, sku: str, *, limit: int, requested: int, already: int | None = None) -> None:
         numbers = {"limit": limit, "requested": requested} | ({} if already is None else {"already": already})
+        known = "in one order" if already is None else f"in its period, {already} were before"
         super().__init__(
-            f"more of {sku} than may be sold", metadata={"sku": sku, **{name: str(number) for name, number in numbers.items()}}
+            f"{requested} of {sku} are asked for; at most {limit} may be ordered {known}",
+            metadata={"sku": sku, **{name: str(number) for name, number in numbers.items()}},
         )
 
 

@@ -15,6 +15,7 @@ from shared.jobs.schema import TABLE_PREFIX
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.migrations import VERSION_TABLE, migrate
 from shared.testing.databases import fresh_database
+from tests.orders.many_orders import write_many_orders
 
 
 def tables(uri: str) -> set[str]:
@@ -45,6 +46,30 @@ def test_migrations_go_up_down_and_up_again_and_match_the_declared_tables(postgr
             context = MigrationContext.configure(connection, opts=options)
             assert [step for step in compare_metadata(context, metadata) if TABLE_PREFIX not in repr(step)] == []
         engine.dispose()
+
+
+def test_orders_that_are_there_survive_each_migration_down_to_their_own_and_up_again(postgres_server_uri: str) -> None:
+    with fresh_database(postgres_server_uri) as uri:
+        migrate(schema, uri)
+        write_many_orders(uri, 100)
+        before = rows(uri)
+        for target in ("0002", "head", "0001", "head"):
+            migrate(schema, uri, target=target)
+            assert rows(uri) == before
+        migrate(schema, uri, target="base")
+        assert tables(uri) == {VERSION_TABLE}
+        migrate(schema, uri)
+        assert rows(uri) == [0, 0, 0]
+
+
+def rows(uri: str) -> list[int]:
+    """Counts orders, lines and events."""
+    with psycopg.connect(service_conninfo(uri, schema=SCHEMA, role=None)) as connection:
+        found = connection.execute(
+            "select (select count(*) from customer_order), (select count(*) from order_item), (select count(*) from order_event)"
+        ).fetchone()
+    assert found is not None
+    return list(found)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class KeepReservations:
             if reservation is None:
                 raise ReservationNotFound
             if reservation.order_id is not None:
-                raise ReservationStateRefused(reservation.state)
+                raise ReservationStateRefused(reservation.state, "the reservation belongs to an order, which alone moves it")
             await step(write, Cause(key.actor, reservation_name(reservation_id)))
             return await _answer(write, reservation_id, key)
 

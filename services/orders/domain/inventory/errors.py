@@ -60,8 +60,8 @@ class LotConflict(InventoryError):
 class LotStateRefused(InventoryError):
     reason = "LOT_STATE"
 
-    def __init__(self, state: str) -> None:
-        super().__init__(f"a lot that is {state} does not allow this", metadata={"state": state})
+    def __init__(self, state: str, because: str = "") -> None:
+        super().__init__(because or f"a lot that is {state} does not allow this", metadata={"state": state})
 
 
 class StockChanged(InventoryError):
@@ -105,5 +105,5 @@ class ReservationNotFound(InventoryError):
 class ReservationStateRefused(InventoryError):
     reason = "RESERVATION_STATE"
 
-    def __init__(self, state: str) -> None:
-        super().__init__(f"a reservation that is {state} does not allow this", metadata={"state": state})
+    def __init__(self, state: str, because: str = "") -> None:
+        super().__init__(because or f"a reservation that is {state} does not allow this", metadata={"state": state})

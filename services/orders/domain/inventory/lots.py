@@ -51,6 +51,9 @@ class ShelfLife:
         return expires_on >= self.today + timedelta(days=self.min_remaining_days)
 
 
+TOO_SHORT = "the lot does not keep as long as is demanded of a sale"
+
+
 def received(known: Sequence[Lot], delivery: Delivery, new_id: UUID, shelf_life: ShelfLife, now: datetime) -> Lot:
     """Returns the lot with the units that came in; `known` are all lots of the SKU with its number, wherever they are.
 
@@ -64,7 +67,7 @@ def received(known: Sequence[Lot], delivery: Delivery, new_id: UUID, shelf_life:
     if lot is not None and lot.state is not LotState.SELLABLE:
         raise LotStateRefused(lot.state)
     if not shelf_life.fits(delivery.expires_on):
-        raise LotStateRefused(LotState.EXPIRED)
+        raise LotStateRefused(LotState.EXPIRED, TOO_SHORT)
     return replace(lot or _new_lot(delivery, new_id, now), on_hand=delivery.quantity + (lot.on_hand if lot else 0))
 
 
@@ -111,7 +114,7 @@ def released(lot: Lot, shelf_life: ShelfLife) -> Lot:
     if lot.state is not LotState.QUARANTINED or lot.origin is Origin.RETURN:
         raise LotStateRefused(lot.state)
     if not shelf_life.fits(lot.expires_on):
-        raise LotStateRefused(LotState.EXPIRED)
+        raise LotStateRefused(LotState.EXPIRED, TOO_SHORT)
     return replace(lot, state=LotState.SELLABLE)
 
 

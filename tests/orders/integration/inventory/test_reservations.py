@@ -109,6 +109,7 @@ async def test_reservations_of_orders_belong_to_their_orders(shop: Shop, desk: D
     for method, fields in (("CommitReservation", {}), ("ReleaseReservation", {}), ("ExtendReservation", {"expire_time": soon()})):
         refused = await refusal_of(desk.call(method, name=name, **fields))
         assert (refused.reason, refused.metadata) == ("RESERVATION_STATE", {"state": "HELD"})
+        assert "belongs to an order" in refused.message
     assert (await desk.call("GetReservation", name=name)).reservation.state == HELD
 
 

@@ -132,6 +132,7 @@ async def test_a_customer_orders_no_more_in_a_period_than_may_be_sold(counter: C
     refused = await refusal_of(counter.ordered(customer, line(sku, 3)))
     assert refused.reason == "QUANTITY_LIMIT"
     assert refused.metadata == {"sku": sku, "limit": "5", "requested": "3", "already": "3"}
+    assert refused.message == f"3 of {sku} are asked for; at most 5 may be ordered in its period, 3 were before"
     await counter.ordered(counter.person(), line(sku, 3))
 
     await customer.act("CancelOrder", first)

@@ -35,7 +35,7 @@ def test_only_what_can_be_sold_is_taken_in() -> None:
             received([replace(LOT, state=state)], DELIVERY, uuid4(), KEEPS, NOW)
     with pytest.raises(LotStateRefused):
         received([replace(LOT, location_id="other", state=LotState.RECALLED)], DELIVERY, uuid4(), KEEPS, NOW)
-    with pytest.raises(LotStateRefused):
+    with pytest.raises(LotStateRefused, match="does not keep"):
         received([], replace(DELIVERY, expires_on=LOT.expires_on - timedelta(days=1)), uuid4(), KEEPS, NOW)
     with pytest.raises(LotConflict):
         received([LOT], replace(DELIVERY, expires_on=LOT.expires_on + timedelta(days=1)), uuid4(), KEEPS, NOW)
