@@ -84,7 +84,7 @@ def notification_of(order: Order, event: OrderEvent) -> Notification:
         subject=subject,
         body="\n".join([f"{subject}.", *_more(order, event)]),
         email=order.contact.email,
-        confidential=_pickup_code(order, event),
+        confidential=_recalled_lot(order, event) if event.kind is EventKind.LOT_RECALLED else _pickup_code(order, event),
     )
 
 
@@ -103,6 +103,13 @@ def _more(order: Order, event: OrderEvent) -> list[str]:
     if event.reason:
         lines.append(f"Reason: {event.reason}")
     return lines
+
+
+def _recalled_lot(order: Order, event: OrderEvent) -> str:
+    """What to look for on the box. Which medicine somebody takes is nobody else's business."""
+    sku = event.details["sku"]
+    medicine = next((f"{line.display_name} {line.strength}".rstrip() for line in order.lines if line.sku == sku), sku)
+    return f"The medicine: {medicine}\nThe lot number on its box: {event.details['lot']}"
 
 
 def _pickup_code(order: Order, event: OrderEvent) -> str:

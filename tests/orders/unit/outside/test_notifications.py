@@ -24,6 +24,7 @@ from services.orders.domain.ordering.model import (
     PointsState,
     State,
 )
+from tests.orders.unit.ordering.orders import a_line
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 CODE = "424242"
@@ -55,13 +56,28 @@ def an_event(to_state: State = State.READY, kind: EventKind = EventKind.STATE_CH
 def test_every_event_has_words_and_a_name_that_receivers_know_it_by() -> None:
     for kind in EventKind:
         for state in State:
-            notification = notification_of(READY, an_event(state, kind))
+            notification = notification_of(READY, an_event(state, kind, details={"sku": "IBU-400", "lot": "L-77"}))
             assert notification.id == f"customers/ada/orders/{READY.id}/events/4"
             assert notification.subject.startswith("Your order 1234567890123452 ")
             assert notification.subject in notification.body
     assert notification_of(READY, an_event(State.SHIPPED)).body == "Your order 1234567890123452 is on its way.\nTracking number: TR-77"
     cancelled = notification_of(READY, an_event(State.CANCELLED, reason="out of stock"))
     assert cancelled.body == "Your order 1234567890123452 was cancelled.\nReason: out of stock"
+
+
+def test_who_has_something_of_a_recalled_lot_is_told_what_and_nobody_else_is() -> None:
+    order = replace(READY, state=State.COMPLETED, lines=(a_line("IBU-400"), a_line("ASP-1", display_name="Aspirin")))
+    event = an_event(State.COMPLETED, EventKind.LOT_RECALLED, reason="glass in it", details={"sku": "IBU-400", "lot": "L-77"})
+
+    notification = notification_of(order, event)
+
+    assert notification.body.endswith("has a medicine of a lot that was recalled.\nReason: glass in it")
+    assert (
+        message_of(notification, "shop@example.org")
+        .get_content()
+        .endswith("The medicine: Ibuprofen 400 mg\nThe lot number on its box: L-77\n")
+    )
+    assert "L-77" not in document_of(notification).decode()
 
 
 def test_points_are_told_in_whole_and_hundredths() -> None:
