@@ -29,7 +29,7 @@ class Address:
     def parse(cls, text: str) -> "Address":
         """Read `host:port`, `:port` (all interfaces) or either after `http://`. Raises AddressUnusable."""
         host, separator, port = text.strip().removeprefix("http://").rstrip("/").rpartition(":")
-        if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65535:
             raise AddressUnusable(f"{text!r} is no address: host:port is wanted, such as 127.0.0.1:8080")
         return cls(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104  an address without a host means all interfaces
 

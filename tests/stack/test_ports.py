@@ -24,7 +24,9 @@ def test_an_address_may_be_written_in_all_usual_ways(text: str, host: str, port:
     assert Address.parse(str(Address(host, port))) == Address(host, port)
 
 
-@pytest.mark.parametrize("text", ["", "localhost", "localhost:", "localhost:http", "localhost:65536", "localhost:-1", "localhost:٣"])
+@pytest.mark.parametrize(
+    "text", ["", "localhost", "localhost:", "localhost:http", "localhost:65536", "localhost:0", "localhost:-1", "localhost:٣"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(AddressUnusable, match="host:port is wanted"):
         Address.parse(text)
