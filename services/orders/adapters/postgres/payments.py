@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -17,15 +17,16 @@ from services.orders.adapters.postgres.tables import customer_order
 from services.orders.application.payments.ports import Draft
 from services.orders.domain.errors import PaymentNotFound
 from services.orders.domain.ordering.model import State
-from services.orders.domain.payments.changes import shown, with_standing
-from services.orders.domain.payments.facts import Fact, fold
-from services.orders.domain.payments.model import ENDED, Card, Payment, PaymentState
+from services.orders.domain.payments.changes import is_same, shown, with_standing
+from services.orders.domain.payments.facts import Fact, fold, news
+from services.orders.domain.payments.model import ENDED, Payment, PaymentState
 from services.orders.domain.payments.saga import OrderStanding
 
 LIVE = payment.c.state.not_in([state.value for state in ENDED])
-# How long an answer that may have got lost is waited for, and how often a payer's own doing is looked for.
-LOOK_AFTER = timedelta(seconds=30)
-_AWAITED = frozenset({Card.ASKED, Card.OPEN, Card.ACTION_REQUIRED, Card.PROCESSING, Card.DECLINED, Card.AUTHORIZED})
+# How long an answer that may have got lost is waited for, and how often a payer's own doing is looked for. Where people are waited for, it
+# is looked seldom: nothing but the provider's own message can come of it.
+LOOK_AFTER, LOOK_SELDOM = timedelta(seconds=30), timedelta(minutes=15)
+_LOOK_AFTER = case((or_(payment.c.quarantined, payment.c.state == PaymentState.AUTHORIZED), LOOK_SELDOM), else_=LOOK_AFTER)
 
 
 class PaymentWrites:
@@ -47,26 +48,28 @@ class PaymentWrites:
         await self._connection.execute(insert(payment).values(payment_values(started) | {"look_at": started.created_at + LOOK_AFTER}))
 
     async def store(self, changed: Payment) -> None:
-        """Stores a payment that is locked, as it is after a change."""
-        look_at = func.clock_timestamp() + LOOK_AFTER if _is_awaited(changed) else None
+        """Stores a payment that is locked, as it is after a change. Until it has come to its end somebody looks after it."""
+        look_at = None if changed.is_final else func.clock_timestamp() + _look_after(changed)
         values = payment_values(changed) | {"look_at": look_at}
         await self._connection.execute(update(payment).where(payment.c.payment_id == changed.id).values(values))
 
     async def add_facts(self, payment_id: UUID, facts: Iterable[Fact]) -> Sequence[Fact]:
         """Adds what is new and returns all that is known."""
-        rows = [{"payment_id": payment_id, **fact_values(fact)} for fact in facts]
-        if rows:
-            await self._connection.execute(insert(payment_fact).on_conflict_do_nothing(), rows)
-        known = await self._connection.execute(select(*FACT_COLUMNS).where(payment_fact.c.payment_id == payment_id))
-        return [fact_of(row) for row in known]
+        rows = await self._connection.execute(select(*FACT_COLUMNS).where(payment_fact.c.payment_id == payment_id))
+        known = [fact_of(row) for row in rows]
+        new = news(known, facts)
+        if new:
+            adding = insert(payment_fact).on_conflict_do_nothing()
+            await self._connection.execute(adding, [{"payment_id": payment_id, **fact_values(fact)} for fact in new])
+        return [*known, *new]
 
     async def _locked(self, *conditions: ColumnElement[bool]) -> Payment | None:
         row = (await self._connection.execute(select(*PAYMENT_COLUMNS).where(*conditions).with_for_update())).first()
         return None if row is None else payment_of(row)
 
 
-def _is_awaited(changed: Payment) -> bool:
-    return changed.is_live and changed.state is not PaymentState.CAPTURED and changed.card_standing in _AWAITED
+def _look_after(changed: Payment) -> timedelta:
+    return LOOK_SELDOM if changed.quarantined or changed.state is PaymentState.AUTHORIZED else LOOK_AFTER
 
 
 class PostgresPayments:
@@ -91,17 +94,16 @@ class PostgresPayments:
                 raise PaymentNotFound
             facts = await writes.add_facts(payment_id, draft.facts)
             now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-            after = shown(draft.change(with_standing(before, fold(before, facts))), now)
+            after = draft.change(with_standing(before, fold(before, facts)))
+            after = before if is_same(before, after) else shown(after, now)
             await writes.store(after)
         return after
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
-        own = _uuid(payment_id)
-        query = select(payment.c.payment_id).where(
-            or_(payment.c.intent == intent, payment.c.payment_id == own) if own else payment.c.intent == intent
-        )
+        by_intent = (payment.c.intent == intent) & (payment.c.intent != "")
+        query = select(payment.c.payment_id).where(or_(by_intent, payment.c.payment_id == _uuid(payment_id)))
         async with self._engine.connect() as connection:
-            found: UUID | None = (await connection.execute(query.limit(1))).scalar()
+            found: UUID | None = (await connection.execute(query.order_by(by_intent.desc()).limit(1))).scalar()
         return found
 
     async def live_of(self, order_id: UUID) -> Payment | None:
@@ -118,7 +120,7 @@ class PostgresPayments:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        later = update(payment).where(payment.c.payment_id.in_(due.scalar_subquery())).values(look_at=func.clock_timestamp() + LOOK_AFTER)
+        later = update(payment).where(payment.c.payment_id.in_(due.scalar_subquery())).values(look_at=func.clock_timestamp() + _LOOK_AFTER)
         async with self._engine.begin() as connection:
             return list((await connection.execute(later.returning(payment.c.payment_id))).scalars())
 

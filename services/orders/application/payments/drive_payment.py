@@ -80,9 +80,9 @@ class DrivePayment:
         raise OutcomeUnknown("the payment does not come to an end")
 
     async def look(self, payment_id: UUID) -> Payment:
-        """Asks the provider how the payment stands, then drives it: its own message may have got lost."""
+        """Asks the provider how the payment stands, if it can tell, then drives it: its own message may have got lost, or our step."""
         payment, _ = await self._records.read(payment_id)
-        if payment.is_live and payment.intent:
+        if payment.is_at_provider and not payment.is_final:
             await self._record_intent(payment, await self._provider.get_intent(payment))
         return await self.drive(payment_id)
 

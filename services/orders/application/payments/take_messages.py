@@ -97,6 +97,7 @@ class TakeMessages:
         payment = await self._records.record(payment_id, draft)
         if payment.quarantined:
             log.error("a message does not fit its payment: both are in quarantine", event_id=event.id, payment=payment.name)
+        # From here on whoever looks at payments finds what is left to do.
         await self._messages.close(event.id, QUARANTINED if payment.quarantined else DONE)
         await self._payment_driver.drive(payment_id)
         if event.refund is not None:

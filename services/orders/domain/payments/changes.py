@@ -111,6 +111,11 @@ def shown(payment: Payment, now: datetime) -> Payment:
     return replace(payment, state=_state(payment), version=payment.version + 1, updated_at=max(now, payment.updated_at))
 
 
+def is_same(before: Payment, after: Payment) -> bool:
+    """Tells whether nothing was learnt."""
+    return shown(before, before.updated_at) == shown(after, before.updated_at)
+
+
 def _state(payment: Payment) -> PaymentState:
     if payment.is_final:
         return payment.state

@@ -8,8 +8,8 @@ transactions from their events in the same way (saleor/payment/transaction_item_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import Enum
 
 from services.orders.domain.payments.model import Card, Payment
@@ -57,12 +57,28 @@ class Standing:
     mismatch: str
 
 
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 _PASSING = {
     FactKind.OPENED: Card.OPEN,
     FactKind.ACTION_REQUIRED: Card.ACTION_REQUIRED,
     FactKind.PROCESSING: Card.PROCESSING,
     FactKind.DECLINED: Card.DECLINED,
 }
+
+
+# Of these, who says so later says nothing new.
+_FOR_GOOD = frozenset(FactKind) - _PASSING.keys()
+
+
+def news(known: Iterable[Fact], told: Iterable[Fact]) -> list[Fact]:
+    """Returns those of what is told that add to what is known: a payment is looked at again and again."""
+    earliest: dict[Fact, datetime] = {}
+    for fact in known:
+        if fact.kind in _FOR_GOOD:
+            thing = replace(fact, at=_ANY_TIME, detail="")
+            earliest[thing] = min(fact.at, earliest.get(thing, fact.at))
+    return [fact for fact in told if fact.at < earliest.get(replace(fact, at=_ANY_TIME, detail=""), _LATEST)]
 
 
 def fold(payment: Payment, facts: Iterable[Fact]) -> Standing:

@@ -129,6 +129,11 @@ class Payment:
         return self.state in FINAL
 
     @property
+    def is_at_provider(self) -> bool:
+        """Whether the provider, who has an intent of it, may tell something new."""
+        return bool(self.intent) and self.card_standing not in (Card.CANCELLED, Card.CAPTURED)
+
+    @property
     def holds_points(self) -> bool:
         """Whether points are held, as far as is known."""
         return self.points_standing in (Points.ASKED, Points.HELD)

@@ -283,12 +283,36 @@ async def test_what_the_provider_advises_to_repeat_is_repeated_and_what_not_is_n
         assert [arrival.status for arrival in simulator.arrivals()] == [429, 200, 500]
 
 
-async def test_the_same_key_for_something_else_is_refused(provider: StripeProvider) -> None:
-    new, _ = await made(provider)
+async def test_a_key_that_was_used_for_something_else_is_spent_and_what_came_of_that_is_to_be_looked_up(provider: StripeProvider) -> None:
+    """As when our return address was another then: the card may have been charged."""
+    new, made_before = await made(provider)
 
-    with pytest.raises(ProviderRejected) as refused:
+    with pytest.raises(KeySpent):
         await provider.create_intent(replace(new, card_minor=1))
-    assert refused.value.code == "idempotency_error"
+    found = await provider.find_intent(new)
+    assert found is not None
+    assert found.reference == made_before.reference
+
+
+async def test_an_intent_is_found_though_the_providers_clock_is_behind_ours(provider: StripeProvider) -> None:
+    new, made_before = await made(provider)
+
+    found = await provider.find_intent(replace(new, created_at=new.created_at + timedelta(minutes=5)))
+
+    assert found is not None
+    assert found.reference == made_before.reference
+
+
+async def test_a_list_that_is_not_read_to_its_end_proves_nothing(provider: StripeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or an intent beyond it would be taken for one that never was, and made a second time."""
+    new, _ = await made(provider)
+    for _ in range(3):
+        await made(provider)
+    monkeypatch.setattr("services.orders.adapters.http.stripe.provider.PAGE", 1)
+    monkeypatch.setattr("services.orders.adapters.http.stripe.provider.PAGES_MAX", 2)
+
+    with pytest.raises(OutcomeUnknown, match="longer"):
+        await provider.find_intent(new)
 
 
 async def test_a_wrong_api_key_is_for_people_to_mend_so_the_outcome_is_unknown(simulator: SimulatorHandle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from uuid import UUID
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.orders.domain.payments.changes import with_standing
-from services.orders.domain.payments.facts import Fact, FactKind, fold
+from services.orders.domain.payments.facts import Fact, FactKind, fold, news
 from services.orders.domain.payments.model import Card, Method, Payment
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,6 +52,23 @@ def test_every_order_of_one_history_ends_in_the_same_standing() -> None:
 
     assert (whole.card, whole.captured_minor, whole.refunded_minor, whole.mismatch) == (Card.CAPTURED, 1000, 300, "")
     assert {fold(PAYMENT, order) for order in permutations(HISTORY)} == {whole}
+
+
+def test_what_is_looked_at_again_and_again_is_kept_once() -> None:
+    authorized = fact(FactKind.AUTHORIZED, 5, amount=1000, reference="pi_1")
+    looks = [replace(authorized, at=authorized.at + timedelta(minutes=minute)) for minute in range(5)]
+
+    assert news([authorized], looks) == []
+    assert news(looks[2:], [authorized]) == [authorized]
+    opened = fact(FactKind.OPENED, 9)
+    assert news(HISTORY, [opened]) == [opened]
+
+
+@given(known=st.lists(st.sampled_from(HISTORY)), told=st.lists(st.sampled_from(HISTORY)), later_s=st.integers(0, 9))
+def test_leaving_out_what_is_not_new_makes_no_difference(known: list[Fact], told: list[Fact], later_s: int) -> None:
+    seen = [replace(each, at=each.at + timedelta(seconds=later_s)) for each in told]
+
+    assert fold(PAYMENT, [*known, *news(known, seen)]) == fold(PAYMENT, [*known, *seen])
 
 
 FACTS = st.lists(st.sampled_from(HISTORY), max_size=20)

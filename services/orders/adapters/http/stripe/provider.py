@@ -10,24 +10,29 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+import structlog
 
 from services.orders.adapters.http.stripe.documents import Nonsense, event_of, intent_of, parse, refund_facts, refund_of
 from services.orders.application.payments.ports import Intent, KeySpent, OutcomeUnknown, ProviderEvent, ProviderRefund, ProviderRejected
 from services.orders.domain.payments.model import Payment, Refund
 from shared.clock import Clock
 
+log = structlog.get_logger()
+
 API_VERSION = "2026-06-24.dahlia"
 BODY_MAX = 4 << 20
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
+# The provider's clock is not ours.
+CLOCKS_APART = timedelta(minutes=10)
 PAGE = 100
 PAGES_MAX = 100
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
@@ -95,7 +100,7 @@ class StripeProvider:
         return await self._intent("GET", f"/v1/payment_intents/{payment.intent}")
 
     async def find_intent(self, payment: Payment) -> Intent | None:
-        async for _, event in self.list_events(payment.created_at):
+        async for _, event in self.list_events(payment.created_at - CLOCKS_APART):
             if event.payment_id == str(payment.id) and event.intent:
                 return await self._intent("GET", f"/v1/payment_intents/{event.intent}")
         return None
@@ -124,30 +129,26 @@ class StripeProvider:
             return sum(fact.amount_minor for each in await self._refunds(payment) for fact in refund_facts(each, self._clock.now()))
 
     async def _refunds(self, payment: Payment) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        for _ in range(PAGES_MAX):
-            after = f"&starting_after={found[-1]['id']}" if found else ""
-            answer = await self._send("GET", f"/v1/refunds?payment_intent={payment.intent}&limit={PAGE}{after}")
-            with _reading():
-                found += _items(answer.document)
-            if not answer.document.get("has_more"):
-                break
-        return found
+        return await self._all(f"/v1/refunds?payment_intent={payment.intent}")
 
     async def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
         # They come newest first; all are needed before the oldest is known.
-        found: list[tuple[bytes, ProviderEvent]] = []
-        query, after = f"created[gte]={int(since.timestamp())}&limit={PAGE}", ""
+        documents = await self._all(f"/v1/events?created[gte]={int(since.timestamp())}")
+        for each in _readable(reversed(documents)):
+            yield each
+
+    async def _all(self, path: str) -> list[Mapping[str, Any]]:
+        """Returns a whole list, as the provider orders it: what is not in it is taken for what never was."""
+        found: list[Mapping[str, Any]] = []
         for _ in range(PAGES_MAX):
-            answer = await self._send("GET", f"/v1/events?{query}{after}")
+            after = f"&starting_after={found[-1]['id']}" if found else ""
+            answer = await self._send("GET", f"{path}&limit={PAGE}{after}")
             with _reading():
-                page = [(json.dumps(document).encode(), event_of(document)) for document in _items(answer.document)]
+                page = _items(answer.document)
             found += page
             if not page or not answer.document.get("has_more"):
-                break
-            after = f"&starting_after={page[-1][1].id}"
-        for each in reversed(found):
-            yield each
+                return found
+        raise OutcomeUnknown(f"the list is longer than {PAGES_MAX * PAGE}")
 
     async def _move(self, payment: Payment, verb: str, form: Mapping[str, str]) -> Intent:
         try:
@@ -243,7 +244,9 @@ def _judged(answer: _Answer) -> _Answer:
         return answer
     # A refusal because of the intent's state is remembered too, and repeated long after the state has changed.
     passing = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or code == UNEXPECTED_STATE
-    if passing and answer.headers.get("Idempotent-Replayed") == "true":
+    # The key was used for a request that was another, as when our settings changed since: what came of that one is to be looked up.
+    is_used = answer.status == HTTPStatus.BAD_REQUEST and fault.get("type") == "idempotency_error"
+    if is_used or (passing and answer.headers.get("Idempotent-Replayed") == "true"):
         raise KeySpent(f"status {answer.status} {code} is remembered under the key")
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         raise OutcomeUnknown("asked for silence", _seconds(answer.headers.get("Retry-After")))
@@ -260,9 +263,18 @@ def _seconds(value: str | None) -> float | None:
 
 def _items(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     items = document.get("data")
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise Nonsense("not a list")
+    if not isinstance(items, list) or not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in items):
+        raise Nonsense("not a list of things with ids")
     return items
+
+
+def _readable(documents: Iterable[Mapping[str, Any]]) -> Iterator[tuple[bytes, ProviderEvent]]:
+    """Yields the events that can be read: one that can't must not hide the others."""
+    for document in documents:
+        try:
+            yield json.dumps(document).encode(), event_of(document)
+        except Nonsense as error:
+            log.warning("an event of the provider can't be read", event_id=str(document.get("id"))[:100], error=str(error))
 
 
 @contextmanager

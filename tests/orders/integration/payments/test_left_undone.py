@@ -1,0 +1,80 @@
+"""Payments whose driver died: until they have come to their end, somebody looks after them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from galen.orders.v1 import payment_pb2
+
+from services.orders.application.payments.ports import Draft
+from services.orders.domain.payments import changes
+from services.orders.domain.payments.facts import Fact, FactKind
+from services.orders.domain.payments.model import Wish
+from shared.clock import SystemClock
+from tests.orders.counter import Crew, state_number
+from tests.orders.till import Till
+
+
+def id_of(payment: payment_pb2.Payment) -> UUID:
+    return UUID(payment.name.rpartition("/")[2])
+
+
+async def looked_for(till: Till, payment: payment_pb2.Payment) -> None:
+    """The pollers come by when it is time; there must be a time."""
+    query = "update payment set look_at = clock_timestamp() where payment_id = %s and look_at is not null returning 1"
+    assert len(await till.counter.rows(query, id_of(payment))) == 1
+    await till.look()
+
+
+async def record(till: Till, payment: payment_pb2.Payment, **draft: Any) -> None:
+    """What a driver did last."""
+    await till.container.paying().records().record(id_of(payment), Draft(**draft))
+
+
+async def test_money_that_was_taken_just_before_the_driver_died_pays_the_order(till: Till, crew: Crew) -> None:
+    order = await till.counter.ordered(crew.customer)
+    payment = await till.pay(crew.customer, order, card="")
+    taken = Fact(FactKind.CAPTURED, "ch_1", SystemClock().now(), 499, payment.total.currency_code)
+
+    await record(till, payment, facts=(taken,))
+    await looked_for(till, payment)
+
+    assert (await till.ended(crew.customer, payment.name)).state == payment_pb2.PAYMENT_STATE_CAPTURED
+    assert (await crew.customer.get(order.name)).state == state_number("PAID")
+
+
+async def test_points_that_were_held_when_the_driver_died_are_freed(till: Till, crew: Crew) -> None:
+    order = await till.counter.ordered(crew.customer)
+    await till.give_points(crew.customer, 200)
+    payment = await till.pay(crew.customer, order, "MIXED", points_minor=200, card="")
+    cancelled = Fact(FactKind.CANCELLED, "pi_1", SystemClock().now())
+
+    await record(till, payment, facts=(cancelled,), change=lambda now: changes.given_up(now, Wish.FAIL))
+    await looked_for(till, payment)
+
+    assert (await till.ended(crew.customer, payment.name)).state == payment_pb2.PAYMENT_STATE_FAILED
+    assert (await till.account(crew.customer)).available == 200
+
+
+async def test_a_look_that_learns_nothing_changes_nothing(till: Till, crew: Crew) -> None:
+    order = await till.counter.ordered(crew.customer)
+    payment = await till.pay(crew.customer, order, card="")
+
+    await looked_for(till, payment)
+    first = await till.payment(crew.customer, payment.name)
+    await looked_for(till, payment)
+
+    assert await till.payment(crew.customer, payment.name) == first
+
+
+async def test_a_message_about_no_payment_is_about_none_of_ours(till: Till, crew: Crew) -> None:
+    """Refunds of charges that have no intent come without the name of one, as payments have that are paid by points."""
+    order = await till.counter.ordered(crew.customer)
+    await till.give_points(crew.customer, 499)
+    await till.pay(crew.customer, order, "POINTS", card="")
+    records = till.container.paying().records()
+
+    assert await records.find_by_intent("", "") is None
+    assert await records.find_by_intent("", str(uuid4())) is None
+    assert await records.find_by_intent("", "nonsense") is None
