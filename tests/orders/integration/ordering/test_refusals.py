@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import grpc
 import pytest
@@ -18,6 +18,9 @@ from shared.testing.errors import refusal_of
 from tests.orders.counter import Counter, Crew, scans_of
 from tests.orders.orders_client import Orders, line
 from tests.orders.stock_rows import LevelRow
+
+# The same in each process that collects tests.
+UNKNOWN = UUID("c0ffee00-aaaa-4bbb-8ccc-ddddeeeeffff")
 
 STALE = '"1"'
 
@@ -177,7 +180,7 @@ async def test_who_does_not_say_who_they_are_is_refused(counter: Counter) -> Non
     assert (await refusal_of(stub.GetOrder(request, metadata=service, timeout=10))).reason == "ACCESS_DENIED"
 
 
-@pytest.mark.parametrize("order_id", ["x", "1", str(uuid4()), str(uuid4()).upper(), uuid4().hex, "0" * 64])
+@pytest.mark.parametrize("order_id", ["x", "1", str(UNKNOWN), str(UNKNOWN).upper(), UNKNOWN.hex, "0" * 64])
 async def test_an_id_that_nobody_has_is_not_found_whatever_it_looks_like(crew: Crew, order_id: str) -> None:
     order = await crew.in_state("PENDING_PAYMENT")
     nobodys = Order(name=f"{crew.customer.name}/orders/{order_id}", etag='"1"', lines=order.lines)
