@@ -11,14 +11,13 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
-from services.orders.adapters.postgres.payment_tables import payment as payment_table
 from services.orders.adapters.postgres.payments import PaymentWrites
 from services.orders.adapters.postgres.refunds import RefundWrites
 from services.orders.adapters.postgres.transactions import Transaction, Transactions
 from services.orders.domain.errors import OrderNotFound, OrderStateRefused
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.commands import PAYMENT
-from services.orders.domain.ordering.model import EventKind, Order, OrderEvent, State
+from services.orders.domain.ordering.model import Action, EventKind, Order, OrderEvent, State
 from services.orders.domain.payments.changes import settled, shown
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.refunding import given_by, refund_amount, refund_lines
@@ -59,9 +58,7 @@ class PostgresPaymentTransaction:
         return await self._payments.live_of(order_id)
 
     async def count_payments(self, order_id: UUID) -> int:
-        query = select(func.count()).select_from(payment_table).where(payment_table.c.order_id == order_id)
-        count: int = (await self._connection.execute(query)).scalar_one()
-        return count
+        return await self._payments.count_of(order_id)
 
     async def add_payment(self, payment: Payment) -> None:
         await self._payments.insert(payment)
@@ -116,11 +113,11 @@ class PaymentsToFollow:
         self._jobs = jobs
 
     async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
-        """Raises OrderStateRefused if the payment that the event follows from was given up meanwhile."""
+        """Raises OrderStateRefused if the payment that is to pay the order was given up."""
         if event.kind is EventKind.STATE_CHANGED and PAYMENT in event.details:
             await self._pay(connection, order, event)
         elif event.kind is EventKind.REVIEWED:
-            await self._drive(connection, order)
+            await self._take(connection, order)
         elif event.kind is EventKind.POINTS_GRANTED:
             await self._take_back(connection, order)
         elif event.kind is EventKind.STATE_CHANGED and order.times.paid is not None:
@@ -138,10 +135,13 @@ class PaymentsToFollow:
         if order.state is State.PAID:
             await writes.store(shown(settled(payment), event.created_at))
 
-    async def _drive(self, connection: AsyncConnection, order: Order) -> None:
-        payment = await PaymentWrites(connection).live_of(order.id)
-        if payment is not None:
+    async def _take(self, connection: AsyncConnection, order: Order) -> None:
+        writes = PaymentWrites(connection)
+        payment = await writes.live_of(order.id)
+        if payment is not None and payment.may_pay:
             await self._jobs.enqueue(connection, DRIVE_PAYMENT_JOB, payment_id=str(payment.id))
+        elif payment is not None or await writes.count_of(order.id):
+            raise OrderStateRefused(order.state.name, [Action.REJECT.name])
 
     async def _take_back(self, connection: AsyncConnection, order: Order) -> None:
         """What was given back before the order earned its points has not taken any back yet."""

@@ -39,6 +39,12 @@ class PaymentWrites:
         """Locks and returns the payment that is under way or has paid the order."""
         return await self._locked(payment.c.order_id == order_id, LIVE)
 
+    async def count_of(self, order_id: UUID) -> int:
+        """Returns how many payments the order has had."""
+        query = select(func.count()).select_from(payment).where(payment.c.order_id == order_id)
+        count: int = (await self._connection.execute(query)).scalar_one()
+        return count
+
     async def lock(self, payment_id: UUID) -> Payment | None:
         """Locks and returns the payment."""
         return await self._locked(payment.c.payment_id == payment_id)

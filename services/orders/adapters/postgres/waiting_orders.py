@@ -15,7 +15,8 @@ from services.orders.domain.ordering.model import Pending, State
 
 # As the partial indexes have it, with a time that is one for the statement: clock_timestamp(), which is not, would walk a whole index. An
 # order that is READY and overdue has had its alert.
-_DUE = text("state in (1, 4, 7, 8) and pending_operation = 0 and not overdue and due_at < statement_timestamp()")
+_PENDING = f"pending_operation in ({int(Pending.NONE)}, {int(Pending.CAPTURING)})"
+_DUE = text(f"state in (1, 4, 7, 8) and {_PENDING} and not overdue and due_at < statement_timestamp()")
 _CANCELLING = text(f"pending_operation <> 0 and pending_operation = {int(Pending.CANCELLING)}")
 _LATE = text("""
     select state, extract(epoch from clock_timestamp() - min(due_at)) as late_s

@@ -42,6 +42,10 @@ class PaymentSteps:
         """Ends an order whose money is taken and whose units are lost. Raises OrderNotFound, OrderStateRefused."""
         return await self._change.step(order_id, commands.out_of_stock(), is_done=lambda order: order.state is State.CANCELLED)
 
+    async def lose_payment(self, order_id: UUID) -> Order:
+        """Ends an order under review whose money is no longer set aside. Raises OrderNotFound, OrderStateRefused."""
+        return await self._change.step(order_id, commands.lose_payment(), is_done=lambda order: order.state is not State.UNDER_REVIEW)
+
     async def expire(self, order_id: UUID) -> bool:
         """Ends an order that was not paid or reviewed in time, if the payment provider agrees; tells whether it has expired now.
 

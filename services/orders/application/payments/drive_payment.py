@@ -62,6 +62,7 @@ class DrivePayment:
             Step.CANCEL_INTENT: self._cancel_intent,
             Step.RELEASE_POINTS: self._release_points,
             Step.REFUND_ALL: self._refund_all,
+            Step.LOSE_PAYMENT: self._lose_payment,
             Step.GIVE_UP: self._give_up,
             Step.FINISH: self._finish,
         }
@@ -166,6 +167,9 @@ class DrivePayment:
     async def _refund_all(self, payment: Payment) -> None:
         log.error("money came after its order had ended and is given back", payment=payment.name)
         await self._refunds.refund_all(payment.id, payment.order_id, ORDER_ENDED)
+
+    async def _lose_payment(self, payment: Payment) -> None:
+        await self._orders.lose_payment(payment)
 
     async def _give_up(self, payment: Payment) -> None:
         await self._change(payment, lambda now: changes.given_up(now, Wish.FAIL, now.failure or CANCELLED_BY_PROVIDER))

@@ -35,6 +35,10 @@ class StepsOfOrders:
             return False
         return True
 
+    async def lose_payment(self, payment: Payment) -> None:
+        log.warning("an order under review has lost its payment", payment=payment.name, failure=payment.failure)
+        await self._steps.lose_payment(payment.order_id)
+
 
 def _log_moved_on(payment: Payment, error: OrderStateRefused) -> None:
     log.warning("an order or its payment has moved on while it was paid", payment=payment.name, state=error.metadata["state"])

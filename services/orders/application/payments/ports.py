@@ -214,6 +214,9 @@ class OrderSteps(Protocol):
         OUT_OF_STOCK, and all is given back.
         """
 
+    async def lose_payment(self, payment: Payment) -> None:
+        """The money is no longer set aside: the order, if it is under review, is cancelled, PAYMENT_LOST."""
+
 
 class Refunds(Protocol):
     """Refunds that follow from what happens, not from a call."""

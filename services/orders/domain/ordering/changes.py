@@ -109,8 +109,11 @@ def state_refused(order: Order, caller: Caller) -> OrderStateRefused:
 
 
 def _must_wait(row: Transition, order: Order) -> bool:
-    """Tells whether what the provider is being asked keeps the order from this. What it has answered never waits."""
-    if order.pending is Pending.NONE or row.trigger in (Step.AUTHORIZE, Step.SETTLE, Step.OUT_OF_STOCK):
+    """Tells whether what the provider is being asked keeps the order from this. What it has answered never waits.
+
+    Nor does the end of the order's time: money that could not be taken by then is not waited for.
+    """
+    if order.pending is Pending.NONE or row.trigger in (Step.AUTHORIZE, Step.SETTLE, Step.OUT_OF_STOCK, Step.LOSE_PAYMENT, Step.EXPIRE):
         return False
     return not (row.asks_provider and order.pending is Pending.CANCELLING)
 

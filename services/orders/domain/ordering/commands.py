@@ -15,6 +15,7 @@ from services.orders.domain.ordering.transitions import CUSTOMER, THE_WORKER, Ca
 from shared.errors import FieldViolation, InvalidRequest
 
 OUT_OF_STOCK = "OUT_OF_STOCK"
+PAYMENT_LOST = "PAYMENT_LOST"
 # The detail of an event that names the payment it follows from.
 PAYMENT = "payment"
 
@@ -42,6 +43,11 @@ def out_of_stock() -> Command:
     return Command(Step.OUT_OF_STOCK, THE_WORKER, reason=OUT_OF_STOCK, change=lambda _: Change({"cancel_reason": OUT_OF_STOCK}))
 
 
+def lose_payment() -> Command:
+    """The money that was set aside is no longer: the order, which waited to be reviewed or for its money, ends."""
+    return Command(Step.LOSE_PAYMENT, THE_WORKER, reason=PAYMENT_LOST, change=lambda _: Change({"cancel_reason": PAYMENT_LOST}))
+
+
 def expire() -> Command:
     """The order was not paid or reviewed in time. Refused with OrderStateRefused before that time."""
     return Command(Step.EXPIRE, THE_WORKER, change=_when_due)
@@ -65,10 +71,11 @@ def update(caller: Caller, etag: str, *, note: str | None, address: DeliveryAddr
 
 
 def approve(caller: Caller, etag: str) -> Command:
-    """The prescriptions are as they should be. The money is taken next; the claim of whoever reviewed it ends."""
+    """The prescriptions are as they should be. The money is taken next, for which there is time; the claim of whoever reviewed it ends."""
 
     def change(at: Situation) -> Change:
-        times = replace(at.order.times, reviewed=at.now, assigned=None)
+        due = max(at.order.times.due or at.now, at.now + at.terms.payment)
+        times = replace(at.order.times, reviewed=at.now, assigned=None, due=due)
         taking = {"pending": Pending.CAPTURING, "pending_since": at.now}
         return Change({"reviewer": at.actor.name, "assignee": "", "times": times, **taking})
 

@@ -22,6 +22,7 @@ class Step(StrEnum):
     AUTHORIZE = "authorize"
     SETTLE = "settle"
     OUT_OF_STOCK = "out-of-stock"
+    LOSE_PAYMENT = "lose-payment"
     EXPIRE = "expire"
     AUTO_COMPLETE = "auto-complete"
 
@@ -123,6 +124,8 @@ TABLE: tuple[Transition, ...] = (
     # The money is taken and the units are lost: it is given back.
     _T(Step.OUT_OF_STOCK, _S.PENDING_PAYMENT, _S.CANCELLED, _WORKER, "cancelled", _E.RELEASE),
     _T(Step.OUT_OF_STOCK, _S.UNDER_REVIEW, _S.CANCELLED, _WORKER, "cancelled", _E.RELEASE),
+    # What was set aside is no longer: the card's authorisation has lapsed, or was withdrawn.
+    _T(Step.LOSE_PAYMENT, _S.UNDER_REVIEW, _S.CANCELLED, _WORKER, "cancelled", _E.RELEASE),
     # By time.
     _T(Step.EXPIRE, _S.PENDING_PAYMENT, _S.EXPIRED, _WORKER, "expired", _E.EXPIRE, asks_provider=True),
     _T(Step.EXPIRE, _S.UNDER_REVIEW, _S.EXPIRED, _WORKER, "expired", _E.EXPIRE, asks_provider=True),

@@ -28,6 +28,7 @@ class Step(Enum):
     CANCEL_INTENT = "cancel_intent"
     RELEASE_POINTS = "release_points"
     REFUND_ALL = "refund_all"
+    LOSE_PAYMENT = "lose_payment"
     GIVE_UP = "give_up"
     FINISH = "finish"
     WAIT = "wait"
@@ -63,7 +64,7 @@ def next_step(payment: Payment, order: OrderStanding) -> Step:
     if payment.card_standing is Card.CAPTURED or payment.settled or order.was_paid:
         return _forward(payment, order)
     if payment.wish is not Wish.PAY:
-        return _backward(payment)
+        return _backward(payment, order)
     if not order.is_open:
         return Step.GIVE_UP
     return _towards_the_pivot(payment, order)
@@ -97,7 +98,7 @@ def _forward(payment: Payment, order: OrderStanding) -> Step:
     return Step.FINISH
 
 
-def _backward(payment: Payment) -> Step:
+def _backward(payment: Payment, order: OrderStanding) -> Step:
     if payment.card_standing is Card.ASKED:
         # Whether the provider heard of it is not known: asking again under the same key tells.
         return Step.CREATE_INTENT
@@ -105,4 +106,7 @@ def _backward(payment: Payment) -> Step:
         return Step.CANCEL_INTENT
     if payment.holds_points:
         return Step.RELEASE_POINTS
+    if payment.wish is Wish.FAIL and order.state is State.UNDER_REVIEW:
+        # Nobody can pay it any more. If it was given up, whoever did that ends it.
+        return Step.LOSE_PAYMENT
     return Step.FINISH

@@ -124,12 +124,14 @@ async def test_a_review_that_nobody_did_in_time_expires_and_gives_the_prescripti
     assert await crew.counter.uses(order.lines[0].prescription) == 0
 
 
-async def test_an_approved_order_does_not_expire_while_its_money_is_taken(crew: Crew) -> None:
+async def test_an_order_that_is_approved_at_the_last_moment_gets_time_for_its_money_and_expires_after_that(crew: Crew) -> None:
     order = await crew.in_state("UNDER_REVIEW", rx=True)
-    await crew.pharmacist.act("ApproveOrder", order)
     await crew.counter.due(order)
-
+    await crew.pharmacist.act("ApproveOrder", order)
     assert not await crew.counter.steps.expire(order_id(order))
+
+    await crew.counter.due(order)
+    assert await crew.counter.steps.expire(order_id(order))
 
 
 async def test_a_parcel_counts_as_arrived_after_some_days(crew: Crew) -> None:

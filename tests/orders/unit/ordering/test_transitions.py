@@ -63,6 +63,7 @@ BY_WORKER = {
     (State.PENDING_PAYMENT, Step.SETTLE): State.PAID,
     (State.PENDING_PAYMENT, Step.OUT_OF_STOCK): State.CANCELLED,
     (State.UNDER_REVIEW, Step.OUT_OF_STOCK): State.CANCELLED,
+    (State.UNDER_REVIEW, Step.LOSE_PAYMENT): State.CANCELLED,
     (State.PENDING_PAYMENT, Step.EXPIRE): State.EXPIRED,
     (State.UNDER_REVIEW, Step.EXPIRE): State.EXPIRED,
     (State.SHIPPED, Step.AUTO_COMPLETE): State.COMPLETED,
@@ -150,7 +151,7 @@ def test_what_is_on_prescription_is_reviewed_before_it_is_paid() -> None:
 def test_every_row_does_to_the_stock_what_the_two_states_demand(row: Transition) -> None:
     assert row.stock is STOCK.get(row.source, {}).get(row.target, StockEffect.NONE)
     ends_unpaid = row.target in (State.CANCELLED, State.EXPIRED) and row.source in (State.PENDING_PAYMENT, State.UNDER_REVIEW)
-    assert row.asks_provider == (ends_unpaid and row.trigger is not Step.OUT_OF_STOCK)
+    assert row.asks_provider == (ends_unpaid and row.trigger not in (Step.OUT_OF_STOCK, Step.LOSE_PAYMENT))
 
 
 def test_a_row_is_found_by_what_sets_it_off_and_the_state_alone() -> None:
@@ -220,8 +221,14 @@ def test_an_order_that_waits_for_the_provider_allows_nothing_but_its_answer(pend
     assert isinstance(refused(order, Command(Action.APPROVE, pharmacist)), OperationPending)
     assert isinstance(refused(order, Command(Action.UPDATE, pharmacist)), OperationPending)
     judge(order, Command(Step.SETTLE, THE_WORKER))
-    for ending in (Command(Action.REJECT, pharmacist), Command(Step.EXPIRE, THE_WORKER)):
-        if pending is Pending.CANCELLING:
-            judge(order, ending)
-        else:
-            assert refused(order, ending).metadata == {"pending": pending.name}
+    if pending is Pending.CANCELLING:
+        judge(order, Command(Action.REJECT, pharmacist))
+    else:
+        assert refused(order, Command(Action.REJECT, pharmacist)).metadata == {"pending": pending.name}
+
+
+@pytest.mark.parametrize("pending", Pending)
+def test_no_order_waits_for_the_provider_longer_than_its_own_time(pending: Pending) -> None:
+    order = an_order(State.UNDER_REVIEW, pending=pending, reviewer="customers/pia")
+
+    assert judge(order, Command(Step.EXPIRE, THE_WORKER))[0].asks_provider

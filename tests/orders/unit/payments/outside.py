@@ -264,6 +264,11 @@ class MemoryOrder:
         await self.trouble.turn()
         return True
 
+    async def lose_payment(self, payment: Payment) -> None:
+        await self.trouble.turn()
+        if self.state is State.UNDER_REVIEW:
+            self.state = State.CANCELLED
+
 
 class MemoryRecords:
     """The one payment, as it is stored."""

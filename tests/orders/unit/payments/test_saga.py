@@ -126,6 +126,19 @@ async def test_an_order_with_a_prescription_is_only_authorised_until_it_is_appro
     assert (world.order.state, world.provider.captured) == (State.PAID, 700)
 
 
+async def test_an_order_under_review_whose_authorisation_lapses_ends() -> None:
+    """Nobody can pay it any more, and its stock would be held until it is due."""
+    world = make_world(a_payment(manual_capture=True), [], MemoryOrder(needs_review=True))
+    await world.driver.drive(world.payment.id)
+    await world.approve()
+
+    world.provider.status = "cancelled"
+    await world.look()
+
+    assert (world.payment.state, world.payment.failure) == (PaymentState.FAILED, "cancelled_by_provider")
+    assert (world.order.state, world.ledger.available) == (State.CANCELLED, 1000)
+
+
 async def test_money_for_units_that_are_lost_goes_back() -> None:
     world = make_world(a_payment(), [], MemoryOrder(in_stock=False))
 
