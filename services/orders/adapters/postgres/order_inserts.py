@@ -1,34 +1,24 @@
 """New orders, written in few round trips: one statement for all rows of an order, however many lines it has.
 
-These statements go past SQLAlchemy and the driver's cursors, several at once where none needs the answer of another: making orders is what
-the service does most, and here each round trip and each layer costs a good part of it. Parameters are text, so each says its type. The
-transaction is the one of the SQLAlchemy connection above.
+Making orders is what the service does most, and here each round trip and each layer costs a good part of it: see order_round_trips.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 
-import psycopg
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.orders.adapters.postgres import medicines
+from services.orders.adapters.postgres.order_round_trips import Send, find_medicines, medicines_of, named, positional
 from services.orders.adapters.postgres.order_rows import address_json
 from services.orders.adapters.postgres.stock_statements import RESERVE
 from services.orders.application.ordering.ports import NumberTaken
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.errors import LocationNotFound
 from services.orders.domain.ordering.model import Order, OrderEvent
-from shared.errors import RequestIdReused
-from shared.postgres.round_trips import Rows, Statement, array
+from shared.postgres.round_trips import Statement
 from shared.requests import RequestKey
-
-Driver: TypeAlias = psycopg.AsyncConnection[Any]
-Send: TypeAlias = Callable[[Sequence[Statement]], Awaitable[Sequence[Rows]]]
 
 _BEGIN: Statement = ("begin", ())
 # Planned once: to plan for each new cart anew costs twice what it does to run the statement. A plan, of ours or of a foreign key, that was
@@ -38,12 +28,10 @@ _SETTINGS: Statement = (
               set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)""",
     (),
 )
-_FIND = "select fingerprint, reply from request_log where actor = %s and request_id = %s::uuid"
 _CLAIM = """
 insert into request_log (actor, request_id, fingerprint) values (%s, %s::uuid, %s::bytea) on conflict do nothing returning request_id
 """
 _REMEMBER = "update request_log set reply = %s::jsonb where actor = %s and request_id = %s::uuid"
-_MEDICINES = f"select {', '.join(column.name for column in medicines.COLUMNS)} from medicine where sku = any(%s::text[])"  # noqa: S608
 
 # What a line has a column for, and of which type.
 _LINE = {
@@ -99,52 +87,22 @@ select (select count(*) from place) as places, (select count(*) from stored) as 
 """  # noqa: S608  the columns are ours
 
 
-_Named: TypeAlias = tuple[str, Sequence[str]]
-_NAME = re.compile(r"%\((\w+)\)s")
-
-
-def _positional(text: str) -> _Named:
-    """Returns the statement with `%s` for each named parameter, and the names in the order of these."""
-    return _NAME.sub("%s", text), _NAME.findall(text)
-
-
-_INSERT = _positional(_INSERT_ORDER)
+_INSERT = positional(_INSERT_ORDER)
 # A movement for each line that is held.
-_RESERVE = _positional(f"{RESERVE} returning sku")
-
-
-async def driver_of(connection: AsyncConnection) -> Driver:
-    """Returns the connection of the driver, in the same transaction."""
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(driver, psycopg.AsyncConnection)
-    return driver
-
-
-async def find_reply(send: Send, key: RequestKey) -> Mapping[str, Any] | None:
-    """Returns what is stored as the answer of a request, outside of any transaction; None promises nothing. Raises RequestIdReused."""
-    (found,) = await send([(_FIND, (key.actor, str(key.request_id)))])
-    if not found:
-        return None
-    fingerprint, reply = found[0]
-    if fingerprint != key.fingerprint:
-        raise RequestIdReused
-    answer: Mapping[str, Any] = reply
-    return answer
+_RESERVE = positional(f"{RESERVE} returning sku")
 
 
 async def claim_and_read(send: Send, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
     """Begins. Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines."""
     claim = [] if key is None else [(_CLAIM, (key.actor, str(key.request_id), f"\\x{key.fingerprint.hex()}"))]
-    *claims, found = (await send([_BEGIN, _SETTINGS, *claim, (_MEDICINES, [array(skus)])]))[2:]
-    names = [column.name for column in medicines.COLUMNS]
-    read = (Medicine(**dict(zip(names, row, strict=True))) for row in found)
-    return all(claims), {medicine.sku: medicine for medicine in read}
+    *claims, found = (await send([_BEGIN, _SETTINGS, *claim, find_medicines(skus)]))[2:]
+    return all(claims), medicines_of(found)
 
 
 async def insert_order(send: Send, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
     """Stores an order with its lines and its first event. Raises LocationNotFound, NumberTaken."""
     values = _order_values(order) | _event_values(event) | _line_values(order) | {"words": list(words)}
-    (((places, orders),),) = await send([_named(_INSERT, values)])
+    (((places, orders),),) = await send([named(_INSERT, values)])
     if not places:
         raise LocationNotFound
     if not orders:
@@ -154,19 +112,8 @@ async def insert_order(send: Send, order: Order, event: OrderEvent, words: Itera
 async def remember_and_reserve(send: Send, key: RequestKey | None, reply: str, reservation: Mapping[str, Any]) -> bool:
     """Stores the reply and holds the units; tells whether all could be held. The levels are locked last, from here to the commit."""
     remember = [] if key is None else [(_REMEMBER, (reply, key.actor, str(key.request_id)))]
-    *_, moved = await send([*remember, _named(_RESERVE, reservation)])
+    *_, moved = await send([*remember, named(_RESERVE, reservation)])
     return len(moved) == len(reservation["skus"])
-
-
-def _named(statement: _Named, values: Mapping[str, Any]) -> Statement:
-    text, names = statement
-    return text, [_text(values[name]) for name in names]
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    return array(value) if isinstance(value, list) else str(value)
 
 
 def _order_values(order: Order) -> dict[str, Any]:

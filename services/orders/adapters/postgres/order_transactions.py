@@ -6,19 +6,21 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 
 from services.orders.adapters.postgres import prescriptions
-from services.orders.adapters.postgres.order_inserts import claim_and_read, driver_of, find_reply, insert_order, remember_and_reserve
+from services.orders.adapters.postgres.order_inserts import claim_and_read, insert_order, remember_and_reserve
 from services.orders.adapters.postgres.order_limits import lock_ordered
+from services.orders.adapters.postgres.order_looks import find_reply, find_shortage, look
+from services.orders.adapters.postgres.order_round_trips import driver_of, sender
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
 from services.orders.adapters.postgres.stock import PostgresStock, reservation_values
 from services.orders.adapters.postgres.transactions import Transaction, Transactions
 from services.orders.application.inventory.stock import Cause
+from services.orders.application.ordering.ports import Looked
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.creation import PeriodLimit
@@ -101,7 +103,8 @@ class PostgresOrderTransaction:
         self._faults.reach(COMMITTED)
 
     async def _send(self, statements: Sequence[Statement]) -> Sequence[Rows]:
-        return await self._round_trips.send(await driver_of(self._connection), statements)
+        send = await sender(self._round_trips, self._connection)
+        return await send(statements)
 
 
 def _remembered(answer: Order) -> Order:
@@ -118,8 +121,15 @@ class PostgresOrderTransactions:
 
     async def answer_of(self, key: RequestKey) -> Order | None:
         async with self._transactions.begin() as transaction:
-            send = partial(self._round_trips.send, await driver_of(transaction.connection))
+            send = await sender(self._round_trips, transaction.connection)
             return transaction.read(await find_reply(send, key), Order)
+
+    async def look(self, key: RequestKey, location_id: str, units: Mapping[str, int]) -> Looked:
+        async with self._transactions.begin() as transaction:
+            send = await sender(self._round_trips, transaction.connection)
+            reply, is_short = await look(send, key, location_id, units)
+            short, medicines = await find_shortage(send, location_id, units) if reply is None and is_short else ((), {})
+            return Looked(transaction.read(reply, Order), short, medicines)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresOrderTransaction]:

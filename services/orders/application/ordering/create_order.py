@@ -13,6 +13,7 @@ from services.orders.application.observer import Observer
 from services.orders.application.ordering.ports import (
     CustomerProfiles,
     Identifiers,
+    Looked,
     NumberTaken,
     OrderTransaction,
     OrderTransactions,
@@ -87,12 +88,13 @@ class CreateOrder:
         QuantityLimit, PrescriptionNotFound, PrescriptionRequired, PrescriptionExpired, PrescriptionUsedUp, PrescriptionMismatch,
         InsufficientStock, RequestIdReused; Unavailable while the customers service does not answer.
         """
-        answer = await self._transactions.answer_of(key)
-        if answer is not None:
-            return answer
+        looked = await self._transactions.look(key, new.location_id, {one.sku: one.quantity for one in new.wanted})
+        if looked.answer is not None:
+            return looked.answer
         check_each_once([one.sku for one in new.wanted])
-        profile = await self._profile(new)
         try:
+            _refuse_short(new, looked)
+            profile = await self._profile(new)
             return await self._numbered(new, profile, caller, None if new.validate_only else key)
         except StockShort as short:
             self._observer.stock_was_short(new.location_id, short.lines)
@@ -169,6 +171,13 @@ class CreateOrder:
             pickup_code=self._identifiers.pickup_code() if fulfilment is Fulfilment.PICKUP else "",
             events=1,
         )
+
+
+def _refuse_short(new: NewOrder, looked: Looked) -> None:
+    """Raises StockShort, or what is wrong with the lines. Most who come for what is sold out cost no more than this look."""
+    if looked.short:
+        priced(new.wanted, looked.medicines)
+        raise StockShort(looked.short)
 
 
 def _answer(answer: T | BaseException) -> T:

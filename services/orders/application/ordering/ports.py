@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from services.orders.application.inventory.stock import Cause, Stock
 from services.orders.domain.catalogue.medicine import Medicine
+from services.orders.domain.inventory.shortage import ShortLine
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.creation import PeriodLimit
 from services.orders.domain.ordering.model import Contact, DeliveryAddress, Order, OrderEvent, State
@@ -113,11 +115,23 @@ class OrderTransaction(Protocol):
         """Makes all of it happen."""
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was seen before an order is made: its request's answer; else the lines that are short, and then the medicines by SKU."""
+
+    answer: Order | None
+    short: Sequence[ShortLine]
+    medicines: Mapping[str, Medicine]
+
+
 class OrderTransactions(Protocol):
     """Opens transactions."""
 
     async def answer_of(self, key: RequestKey) -> Order | None:
         """Returns what a request was answered before; None promises nothing. Raises RequestIdReused."""
+
+    async def look(self, key: RequestKey, location_id: str, units: Mapping[str, int]) -> Looked:
+        """The same, and which of these units can't be had at this moment. That none is short promises nothing either."""
 
     def begin(self) -> AbstractAsyncContextManager[OrderTransaction]: ...
 

@@ -1,0 +1,64 @@
+"""What is looked at before an order is made, outside of any transaction: was the request answered, is there stock at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.orders.adapters.postgres.order_round_trips import Send, find_medicines, medicines_of, named, positional
+from services.orders.adapters.postgres.stock_statements import SHORT_LEVELS
+from services.orders.domain.catalogue.medicine import Medicine
+from services.orders.domain.inventory.shortage import ShortLine
+from shared.errors import RequestIdReused
+from shared.postgres.round_trips import Rows, Statement
+from shared.requests import RequestKey
+
+_FIND_REPLY = "select fingerprint, reply from request_log where actor = %s and request_id = %s::uuid"
+_IS_SHORT = positional("""
+select count(*) from unnest(%(skus)s::text[], %(quantities)s::bigint[]) as asked (sku, quantity)
+cross join lateral (
+    select on_hand - reserved as available from stock_level
+    where stock_level.location_id = %(location)s and stock_level.sku = asked.sku offset 0
+) as level
+where available < quantity
+""")
+_SHORT_LEVELS = positional(SHORT_LEVELS)
+
+
+async def find_reply(send: Send, key: RequestKey) -> Mapping[str, Any] | None:
+    """Returns what is stored as the answer of a request; None promises nothing. Raises RequestIdReused."""
+    (found,) = await send([_find(key)])
+    return _reply(found, key)
+
+
+async def look(send: Send, key: RequestKey, location_id: str, units: Mapping[str, int]) -> tuple[Mapping[str, Any] | None, bool]:
+    """Returns the same, and whether the location has levels of these SKUs that are short.
+
+    Stock is looked at first: what the request itself took can't make it short, for then its answer is there.
+    """
+    ((short,),), found = await send([named(_IS_SHORT, _asked(location_id, units)), _find(key)])
+    return _reply(found, key), short > 0
+
+
+async def find_shortage(send: Send, location_id: str, units: Mapping[str, int]) -> tuple[Sequence[ShortLine], Mapping[str, Medicine]]:
+    """Returns all lines that are short, and the medicines."""
+    short, found = await send([named(_SHORT_LEVELS, _asked(location_id, units)), find_medicines(units)])
+    return [ShortLine(*row) for row in short], medicines_of(found)
+
+
+def _asked(location_id: str, units: Mapping[str, int]) -> dict[str, Any]:
+    return {"location": location_id, "skus": list(units), "quantities": list(units.values())}
+
+
+def _find(key: RequestKey) -> Statement:
+    return _FIND_REPLY, (key.actor, str(key.request_id))
+
+
+def _reply(found: Rows, key: RequestKey) -> Mapping[str, Any] | None:
+    if not found:
+        return None
+    fingerprint, reply = found[0]
+    if fingerprint != key.fingerprint:
+        raise RequestIdReused
+    answer: Mapping[str, Any] = reply
+    return answer

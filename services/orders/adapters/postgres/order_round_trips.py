@@ -1,0 +1,66 @@
+"""Statements that go past SQLAlchemy and the driver's cursors, several at once where none needs the answer of another.
+
+Parameters are text, so each says its type. The transaction, if there is one, is that of the SQLAlchemy connection above.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orders.adapters.postgres.medicines import COLUMNS
+from services.orders.domain.catalogue.medicine import Medicine
+from shared.postgres.round_trips import RoundTrips, Rows, Statement, array
+
+Driver: TypeAlias = psycopg.AsyncConnection[Any]
+Send: TypeAlias = Callable[[Sequence[Statement]], Awaitable[Sequence[Rows]]]
+Named: TypeAlias = tuple[str, Sequence[str]]
+
+_NAME = re.compile(r"%\((\w+)\)s")
+_MEDICINES = f"select {', '.join(column.name for column in COLUMNS)} from medicine where sku = any(%s::text[])"  # noqa: S608
+
+
+async def driver_of(connection: AsyncConnection) -> Driver:
+    """Returns the connection of the driver, in the same transaction."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
+    return driver
+
+
+async def sender(round_trips: RoundTrips, connection: AsyncConnection) -> Send:
+    """Returns what sends statements over the connection, together."""
+    return partial(round_trips.send, await driver_of(connection))
+
+
+def positional(text: str) -> Named:
+    """Returns the statement with `%s` for each named parameter, and the names in the order of these."""
+    return _NAME.sub("%s", text), _NAME.findall(text)
+
+
+def named(statement: Named, values: Mapping[str, Any]) -> Statement:
+    """Returns the statement with its parameters."""
+    text, names = statement
+    return text, [_text(values[name]) for name in names]
+
+
+def find_medicines(skus: Collection[str]) -> Statement:
+    """Returns what asks for the medicines that the catalogue has of these SKUs."""
+    return _MEDICINES, [array(skus)]
+
+
+def medicines_of(rows: Rows) -> Mapping[str, Medicine]:
+    """Returns the medicines that were found, by SKU."""
+    names = [column.name for column in COLUMNS]
+    found = (Medicine(**dict(zip(names, row, strict=True))) for row in rows)
+    return {medicine.sku: medicine for medicine in found}
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return array(value) if isinstance(value, list) else str(value)
