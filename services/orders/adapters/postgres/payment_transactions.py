@@ -57,6 +57,9 @@ class PostgresPaymentTransaction:
     async def live_payment(self, order_id: UUID) -> Payment | None:
         return await self._payments.live_of(order_id)
 
+    async def lock_payment(self, payment_id: UUID) -> Payment | None:
+        return await self._payments.lock(payment_id)
+
     async def count_payments(self, order_id: UUID) -> int:
         return await self._payments.count_of(order_id)
 

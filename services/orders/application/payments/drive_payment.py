@@ -78,6 +78,8 @@ class DrivePayment:
             if step in (Step.WAIT, Step.DONE):
                 return payment
             await self._do(step, payment)
+            if step is Step.REFUND_ALL:
+                return (await self._records.read(payment_id))[0]
         raise OutcomeUnknown("the payment does not come to an end")
 
     async def look(self, payment_id: UUID) -> Payment:
@@ -165,8 +167,8 @@ class DrivePayment:
         await self._change(payment, changes.points_released)
 
     async def _refund_all(self, payment: Payment) -> None:
-        log.error("money came after its order had ended and is given back", payment=payment.name)
-        await self._refunds.refund_all(payment.id, payment.order_id, ORDER_ENDED)
+        if await self._refunds.refund_all(payment.id, payment.order_id, ORDER_ENDED):
+            log.error("money came too late and is given back", payment=payment.name, state=payment.state.name)
 
     async def _lose_payment(self, payment: Payment) -> None:
         await self._orders.lose_payment(payment)

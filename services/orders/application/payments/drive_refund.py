@@ -24,7 +24,7 @@ from services.orders.application.payments.ports import (
 from services.orders.domain.ordering.model import Order, PointsState
 from services.orders.domain.payments import changes
 from services.orders.domain.payments.facts import Fact, FactKind
-from services.orders.domain.payments.model import Payment, PaymentState, Points, Refund, RefundState
+from services.orders.domain.payments.model import Payment, Points, Refund, RefundState
 from services.orders.domain.payments.refunding import may_earn_later
 from shared.clock import Clock
 from shared.faults import Faults
@@ -48,7 +48,7 @@ class DriveRefund:
         refund, payment, order = await self._records.read(refund_id)
         if refund.state is RefundState.FAILED or refund.take_back_done:
             return refund
-        if payment.state is not PaymentState.CAPTURED:
+        if not payment.is_final:
             raise OutcomeUnknown("the payment has not come to its end")
         if refund.card_minor and not refund.card_done:
             refund = await self._give_card(refund, payment)
@@ -56,11 +56,11 @@ class DriveRefund:
                 return refund
         if not refund.points_done:
             refund = await self._give_points(refund, payment)
-        if may_earn_later(order):
+        if payment.settled and may_earn_later(order):
             # When its points come, it is driven once more.
             now = self._clock.now()
             return await self._records.record(refund.id, lambda current, paid: (changes.given_back(current, now), paid))
-        return await self._take_back(refund, order)
+        return await self._take_back(refund, payment, order)
 
     async def _give_card(self, refund: Refund, payment: Payment) -> Refund:
         answer = await self._ask(refund, payment)
@@ -96,9 +96,9 @@ class DriveRefund:
             self._faults.reach("refund_asked_points")
         return await self._records.record(refund.id, changes.points_given)
 
-    async def _take_back(self, refund: Refund, order: Order) -> Refund:
-        """Takes back what the order earned, if it earned anything. Waits until that is final."""
-        earns = order.points_state not in (PointsState.NOT_YET, PointsState.NONE)
+    async def _take_back(self, refund: Refund, payment: Payment, order: Order) -> Refund:
+        """Takes back what the order earned by this payment, if it earned anything. Waits until that is final."""
+        earns = payment.settled and order.points_state not in (PointsState.NOT_YET, PointsState.NONE)
         credit = await self._earned.credit(order.customer_id, order.number) if earns else None
         if credit is not None:
             operation, earned_minor = credit

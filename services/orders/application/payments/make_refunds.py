@@ -12,7 +12,7 @@ from services.orders.domain.ordering.changes import happened
 from services.orders.domain.ordering.model import SYSTEM, Actor, EventKind, Order
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment, PaymentState, Refund
-from services.orders.domain.payments.refunding import WantedRefund, acting_for, given_by, refund_amount, refund_lines
+from services.orders.domain.payments.refunding import WantedRefund, acting_for, as_taken, given_by, refund_amount, refund_lines
 from shared.requests import RequestKey
 
 
@@ -32,27 +32,32 @@ class MakeRefunds:
                 return answered
             order = await transaction.lock_order(order_id, customer_id)
             payment = await transaction.live_payment(order_id)
-            if payment is None or order.times.paid is None:
+            if payment is None or (order.times.paid is None and payment.state is not PaymentState.CAPTURED):
                 raise RefundNotPossible(0)
-            refund = await self._refund(transaction, order, payment, wanted)
+            refund = await self._refund(transaction, order, as_taken(payment), wanted)
             await self._add(transaction, order, refund, acting_for(order, caller))
             await transaction.commit(key, refund.id)
             return refund.id
 
-    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> None:
-        """Gives all back of a payment whose order has ended without it, and ends the payment. Again: nothing happens."""
+    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> bool:
+        """Gives all back of a payment whose order has ended without it, or that ended before its money came, and ends the payment.
+
+        Again: nothing happens, and it says False.
+        """
         async with self._transactions.begin() as transaction:
             order = await transaction.lock_order(order_id, None)
-            payment = await transaction.live_payment(order_id)
-            if payment is None or payment.id != payment_id or payment.state is PaymentState.CAPTURED:
-                return
+            payment = await transaction.lock_payment(payment_id)
+            if payment is None or payment.state is PaymentState.CAPTURED or await transaction.refunds_of(payment_id):
+                return False
             now = await transaction.now()
             # The points of such a payment were only held, and are free again.
             paid_by_card = replace(payment, points_minor=0)
             refund = refund_amount(paid_by_card, given_by([]), 0, refund_id=self._identifiers.order_id(), reason=reason, now=now)
-            await transaction.end_payment(replace(payment, state=PaymentState.CAPTURED, version=payment.version + 1, updated_at=now))
+            if payment.is_live:
+                await transaction.end_payment(replace(payment, state=PaymentState.CAPTURED, version=payment.version + 1, updated_at=now))
             await self._add(transaction, order, refund, SYSTEM)
             await transaction.commit(None, refund.id)
+            return True
 
     async def _refund(self, transaction: PaymentTransaction, order: Order, payment: Payment, wanted: WantedRefund) -> Refund:
         given, now, refund_id = given_by(await transaction.refunds_of(payment.id)), await transaction.now(), self._identifiers.order_id()

@@ -221,8 +221,8 @@ class OrderSteps(Protocol):
 class Refunds(Protocol):
     """Refunds that follow from what happens, not from a call."""
 
-    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> None:
-        """Makes a refund of all that was taken and not given back, together with the job that drives it, and ends the payment."""
+    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> bool:
+        """Makes a refund of all that was taken, with the job that drives it, and ends the payment; False if there is one already."""
 
 
 class PaymentTransaction(Protocol):
@@ -239,6 +239,9 @@ class PaymentTransaction(Protocol):
 
     async def live_payment(self, order_id: UUID) -> Payment | None:
         """Locks and returns the payment that is under way or has paid the order."""
+
+    async def lock_payment(self, payment_id: UUID) -> Payment | None:
+        """Locks and returns the payment."""
 
     async def count_payments(self, order_id: UUID) -> int:
         """Returns how many payments the order has had."""

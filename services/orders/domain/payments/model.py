@@ -134,6 +134,11 @@ class Payment:
         return bool(self.intent) and self.card_standing not in (Card.CANCELLED, Card.CAPTURED)
 
     @property
+    def has_late_money(self) -> bool:
+        """Whether money was taken though it has failed or was given up, and has not gone back yet."""
+        return not self.is_live and self.card_standing is Card.CAPTURED and self.refunded_minor < self.captured_minor
+
+    @property
     def holds_points(self) -> bool:
         """Whether points are held, as far as is known."""
         return self.points_standing in (Points.ASKED, Points.HELD)

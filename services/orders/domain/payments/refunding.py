@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from services.orders.domain.errors import RefundNotPossible
 from services.orders.domain.ordering.model import Actor, Order, PointsState, State
 from services.orders.domain.ordering.transitions import Caller
-from services.orders.domain.payments.model import Payment, Refund, RefundedLine, RefundState
+from services.orders.domain.payments.model import Payment, Points, Refund, RefundedLine, RefundState
 from services.orders.domain.payments.shares import split_refund
 from shared.errors import AccessDenied
 
@@ -44,6 +44,11 @@ def given_by(refunds: Iterable[Refund]) -> Given:
         for line in refund.lines:
             quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
     return Given(sum(refund.card_minor for refund in counted), sum(refund.points_minor for refund in counted), quantities)
+
+
+def as_taken(payment: Payment) -> Payment:
+    """Returns the payment as it can be given back: points that were freed cost nothing."""
+    return replace(payment, points_minor=0) if payment.points_standing is Points.RELEASED else payment
 
 
 def refund_amount(

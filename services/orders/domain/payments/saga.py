@@ -60,7 +60,7 @@ def next_step(payment: Payment, order: OrderStanding) -> Step:
     if payment.quarantined:
         return Step.WAIT
     if payment.is_final:
-        return Step.DONE
+        return Step.REFUND_ALL if payment.has_late_money else Step.DONE
     if payment.card_standing is Card.CAPTURED or payment.settled or order.was_paid:
         return _forward(payment, order)
     if payment.wish is not Wish.PAY:

@@ -12,7 +12,8 @@ from services.orders.domain.payments import changes
 from services.orders.domain.payments.facts import Fact, FactKind
 from services.orders.domain.payments.model import Wish
 from shared.clock import SystemClock
-from tests.orders.counter import Crew, state_number
+from tests.orders.counter import Crew, order_id, state_number
+from tests.orders.refunding import FAILED, give_back, refund_in
 from tests.orders.till import Till
 
 
@@ -57,6 +58,27 @@ async def test_points_that_were_held_when_the_driver_died_are_freed(till: Till, 
     assert (await till.account(crew.customer)).available == 200
 
 
+async def test_money_that_is_taken_after_all_goes_back_once_and_the_order_can_be_paid_anew(till: Till, crew: Crew) -> None:
+    """The provider refused a request and had taken money all the same: what it tells later is believed."""
+    order = await till.counter.ordered(crew.customer)
+    failed = await till.pay(crew.customer, order, card="pm_card_chargeDeclined")
+    assert failed.state == payment_pb2.PAYMENT_STATE_FAILED
+    (intent,) = till.simulator.intents(order_id=str(order_id(order)))
+    paid = await till.pay(crew.customer, order)
+    assert paid.state == payment_pb2.PAYMENT_STATE_CAPTURED
+    taken = Fact(FactKind.CAPTURED, "ch_late", SystemClock().now(), 499, failed.total.currency_code)
+
+    await record(till, failed, facts=(taken,))
+    for _ in range(3):
+        await till.container.paying().driver().drive(id_of(failed))
+
+    (refund,) = await till.refunds(crew.customer, order)
+    assert (refund.payment, refund.card_amount.amount_minor) == (failed.name, 499)
+    assert (await till.payment(crew.customer, paid.name)).refunded.amount_minor == 0
+    assert (await crew.customer.get(order.name)).state == state_number("PAID")
+    assert intent["status"] == "canceled"
+
+
 async def test_a_look_that_learns_nothing_changes_nothing(till: Till, crew: Crew) -> None:
     order = await till.counter.ordered(crew.customer)
     payment = await till.pay(crew.customer, order, card="")
@@ -78,3 +100,19 @@ async def test_a_message_about_no_payment_is_about_none_of_ours(till: Till, crew
     assert await records.find_by_intent("", "") is None
     assert await records.find_by_intent("", str(uuid4())) is None
     assert await records.find_by_intent("", "nonsense") is None
+
+
+async def test_staff_give_back_what_the_provider_refused_to_when_the_order_had_ended(till: Till, crew: Crew) -> None:
+    order = await till.counter.ordered(crew.customer)
+    await till.give_points(crew.customer, 200)
+    payment = await till.pay(crew.customer, order, "MIXED", points_minor=200, card="")
+    await till.counter.rows("update stock_lot set expires_on = current_date - 1 where sku = %s", order.lines[0].sku)
+    (intent,) = till.simulator.intents(order_id=str(order_id(order)))
+    await till.simulator.confirm(intent["id"], "pm_card_pendingRefundFail")
+    await till.ended(crew.customer, payment.name)
+    (refused,) = await till.refunds(crew.customer, order)
+    assert (await refund_in(till, crew.staff, refused.name)).state == FAILED
+
+    again = await give_back(till, crew.staff, order)
+
+    assert (again.card_amount.amount_minor, again.points_minor) == (299, 0)

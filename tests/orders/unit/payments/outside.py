@@ -301,6 +301,11 @@ class MemoryRecords:
     async def due_for_a_look(self, limit: int) -> list[UUID]:
         return [self.payment.id]
 
-    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> None:
+    async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> bool:
+        await self.order.trouble.turn()
+        if self.refunded or self.payment.state is PaymentState.CAPTURED:
+            return False
         self.refunded.append(reason)
-        self.payment = replace(self.payment, state=PaymentState.CAPTURED)
+        if self.payment.is_live:
+            self.payment = replace(self.payment, state=PaymentState.CAPTURED)
+        return True
