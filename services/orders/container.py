@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -45,7 +46,7 @@ from services.orders.ordering import OrderingContainer
 from services.orders.ordering import resources as ordering_resources
 from services.orders.outside import OutsideContainer, SweepingContainer, register_steps
 from services.orders.outside import resources as outside_resources
-from services.orders.paying import PayingContainer
+from services.orders.paying import CANCELLING_S, PayingContainer, time_for_others
 from services.orders.paying import register_steps as register_payment_steps
 from services.orders.paying import resources as payment_resources
 from services.orders.reading import ReadingContainer
@@ -126,7 +127,12 @@ class OrdersContainer(containers.DeclarativeContainer):
     )
 
     # Orders. They ask the arbiter of payments before they end unpaid, and payments change orders.
-    arbiter = providers.Singleton(LivePayments, providers.Singleton(PostgresPayments, work_engine), providers.Callable(_driver_of, itself))
+    arbiter = providers.Singleton(
+        LivePayments,
+        providers.Singleton(PostgresPayments, work_engine),
+        providers.Callable(_driver_of, itself),
+        providers.Object(partial(time_for_others, CANCELLING_S)),
+    )
     ordering = providers.Container(
         OrderingContainer,
         settings=settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,21 @@ from services.orders.entrypoints.grpc.servicers.payments import PaymentServicer
 from services.orders.entrypoints.jobs.payments import Looking, PaymentJobs
 from services.orders.settings import OrdersSettings
 from shared.clock import Clock
+from shared.errors import DeadlineExceeded
+from shared.grpc.call import remaining_s
 from shared.jobs.queue import JobQueue
+
+# Of a caller's deadline, for our own work after provider and ledger were waited for; and the longest that they are.
+OWN_WORK_S = 0.5
+STARTING_S, CANCELLING_S = 8.0, 4.0
+
+
+def time_for_others(limit_s: float) -> float:
+    """Returns the seconds for which a caller, if there is one, waits for the provider and the ledger."""
+    try:
+        return max(0.0, remaining_s(limit_s + OWN_WORK_S) - OWN_WORK_S)
+    except DeadlineExceeded:
+        return 0.0
 
 
 def _lines(file: Path | None) -> list[str]:
@@ -99,6 +114,7 @@ class PayingContainer(containers.DeclarativeContainer):
             identifiers,
             faults,
             time_to_pay=providers.Callable(lambda seconds: timedelta(seconds=seconds), settings.provided.payment_due_s),
+            patience_s=providers.Object(partial(time_for_others, STARTING_S)),
         ),
         refunds,
         messages,

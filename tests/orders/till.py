@@ -57,7 +57,15 @@ class Till:
         return PaymentServiceStub(self.server.channel)
 
     async def pay(
-        self, who: Orders, order: Order, method: str = "CARD", *, card: str = VISA, points_minor: int = 0, **fields: Any
+        self,
+        who: Orders,
+        order: Order,
+        method: str = "CARD",
+        *,
+        card: str = VISA,
+        points_minor: int = 0,
+        timeout_s: float = 30,
+        **fields: Any,
     ) -> payment_pb2.Payment:
         """Starts a payment and returns it as it is answered."""
         request = messages.StartPaymentRequest(
@@ -67,7 +75,7 @@ class Till:
             card=card,
             **({"request_id": str(uuid4())} | fields),
         )
-        return (await self.payments.StartPayment(request, metadata=who.metadata, timeout=TIMEOUT_S)).payment
+        return (await self.payments.StartPayment(request, metadata=who.metadata, timeout=timeout_s)).payment
 
     async def payment(self, who: Orders, name: str) -> payment_pb2.Payment:
         return (await self.payments.GetPayment(messages.GetPaymentRequest(name=name), metadata=who.metadata, timeout=TIMEOUT_S)).payment

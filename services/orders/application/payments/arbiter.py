@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -19,10 +20,15 @@ log = structlog.get_logger()
 class LivePayments:
     """A `PaymentArbiter` that knows payments."""
 
-    def __init__(self, records: PaymentRecords, driver: Callable[[], DrivePayment]) -> None:
-        """The driver is handed out when it is needed: it changes orders, which ask the arbiter."""
+    def __init__(self, records: PaymentRecords, driver: Callable[[], DrivePayment], patience_s: Callable[[], float]) -> None:
+        """The driver is handed out when it is needed: it changes orders, which ask the arbiter.
+
+        `patience_s` says for how long the others are waited for: until then whoever asks can still be told that nothing is known yet, and
+        many orders wait in a row for a provider that hangs.
+        """
         self._records = records
         self._driver = driver
+        self._patience_s = patience_s
 
     async def cancel(self, order: Order) -> Verdict:
         payment = await self._records.live_of(order.id)
@@ -30,9 +36,10 @@ class LivePayments:
             return Verdict.CANCELLED
         payment = await self._records.record(payment.id, Draft(lambda now: changes.given_up(now, Wish.GIVE_UP)))
         try:
-            payment = await self._driver().drive(payment.id)
-        except (OutcomeUnknown, ProviderRejected, PointsRefused) as error:
-            log.warning("a payment could not be cancelled yet", payment=payment.name, error=str(error))
+            async with asyncio.timeout(self._patience_s()):
+                payment = await self._driver().drive(payment.id)
+        except (OutcomeUnknown, ProviderRejected, PointsRefused, TimeoutError) as error:
+            log.warning("a payment could not be cancelled yet", payment=payment.name, error=repr(error))
             return Verdict.UNKNOWN
         return _verdict(payment)
 

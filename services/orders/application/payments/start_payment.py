@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -36,13 +38,16 @@ class StartPayment:
         faults: Faults,
         *,
         time_to_pay: timedelta,
+        patience_s: Callable[[], float],
     ) -> None:
+        """`patience_s` says for how long provider and ledger are waited for: less than the caller has, who is told how far it has come."""
         self._transactions = transactions
         self._records = records
         self._driver = driver
         self._identifiers = identifiers
         self._faults = faults
         self._time_to_pay = time_to_pay
+        self._patience_s = patience_s
 
     async def start(self, customer_id: str, order_id: UUID, wanted: Wanted, caller: Caller, key: RequestKey) -> Payment:
         """Returns the payment, as far as it has come; again, the same one as it is now.
@@ -52,10 +57,11 @@ class StartPayment:
         payment_id = await self._begin(customer_id, order_id, wanted, caller, key)
         self._faults.reach("payment_started")
         try:
-            return await self._driver.drive(payment_id)
-        except (OutcomeUnknown, ProviderRejected, PointsRefused, GalenError) as error:
+            async with asyncio.timeout(self._patience_s()):
+                return await self._driver.drive(payment_id)
+        except (OutcomeUnknown, ProviderRejected, PointsRefused, GalenError, TimeoutError) as error:
             # It is under way: the job goes on from where this ended.
-            log.warning("a payment has to wait", payment_id=str(payment_id), error=str(error))
+            log.warning("a payment has to wait", payment_id=str(payment_id), error=repr(error))
             return (await self._records.read(payment_id))[0]
 
     async def _begin(self, customer_id: str, order_id: UUID, wanted: Wanted, caller: Caller, key: RequestKey) -> UUID:

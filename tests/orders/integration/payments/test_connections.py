@@ -14,7 +14,7 @@ from galen.orders.v1.order_pb2 import Order
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from deploy.local.payment_sim.faults import Operation
+from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
 from services.orders.adapters.postgres.tables import SCHEMA
 from services.orders.container import OrdersContainer, service_parts
 from services.orders.settings import OrdersSettings
@@ -86,6 +86,7 @@ async def refund(narrow: Narrow) -> tuple[Operation, Callable[[], Awaitable[Any]
 
 
 async def look(narrow: Narrow) -> tuple[Operation, Callable[[], Awaitable[Any]]]:
+    narrow.till.simulator.set_faults(Fault(FaultKind.LOST, operation=Operation.WEBHOOK))  # a message would put the look off
     order = await narrow.till.counter.ordered(narrow.crew.customer)
     await narrow.till.pay(narrow.crew.customer, order, card="")
     await narrow.till.counter.rows("update payment set look_at = clock_timestamp() where order_id = %s", order_id(order))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from galen.orders.v1 import payment_pb2
 
+from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
 from services.orders.application.payments.ports import Draft
 from services.orders.domain.payments import changes
 from services.orders.domain.payments.facts import Fact, FactKind
@@ -19,6 +21,12 @@ from tests.orders.till import Till
 
 def id_of(payment: payment_pb2.Payment) -> UUID:
     return UUID(payment.name.rpartition("/")[2])
+
+
+@pytest.fixture(autouse=True)
+def _no_messages(till: Till) -> None:
+    """Each would have its payment driven, and looks put off."""
+    till.simulator.set_faults(Fault(FaultKind.LOST, operation=Operation.WEBHOOK))
 
 
 async def looked_for(till: Till, payment: payment_pb2.Payment) -> None:
@@ -109,6 +117,7 @@ async def test_staff_give_back_what_the_provider_refused_to_when_the_order_had_e
     await till.counter.rows("update stock_lot set expires_on = current_date - 1 where sku = %s", order.lines[0].sku)
     (intent,) = till.simulator.intents(order_id=str(order_id(order)))
     await till.simulator.confirm(intent["id"], "pm_card_pendingRefundFail")
+    await till.look()
     await till.ended(crew.customer, payment.name)
     (refused,) = await till.refunds(crew.customer, order)
     assert (await refund_in(till, crew.staff, refused.name)).state == FAILED
@@ -116,3 +125,13 @@ async def test_staff_give_back_what_the_provider_refused_to_when_the_order_had_e
     again = await give_back(till, crew.staff, order)
 
     assert (again.card_amount.amount_minor, again.points_minor) == (299, 0)
+
+
+async def test_a_caller_is_told_before_their_deadline_how_far_a_payment_has_come(till: Till, crew: Crew) -> None:
+    order = await till.counter.ordered(crew.customer)
+    till.simulator.set_faults(Fault(FaultKind.SLOW, operation=Operation.CREATE, delay_s=4.0, times=1))
+
+    payment = await till.pay(crew.customer, order, timeout_s=2.0)
+
+    assert payment.state == payment_pb2.PAYMENT_STATE_PENDING
+    assert (await till.ended(crew.customer, payment.name)).state == payment_pb2.PAYMENT_STATE_CAPTURED

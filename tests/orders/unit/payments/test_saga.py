@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from services.orders.application.ordering.ports import Verdict
 from services.orders.application.payments.arbiter import LivePayments
 from services.orders.application.payments.drive_payment import DrivePayment
-from services.orders.application.payments.ports import OutcomeUnknown
+from services.orders.application.payments.ports import Intent, OutcomeUnknown
 from services.orders.domain.ordering.model import State
-from services.orders.domain.payments.model import Payment, PaymentState, Points
+from services.orders.domain.payments.model import Payment, PaymentState, Points, Wish
 from shared.faults import Faults
 from tests.orders.unit.ordering.orders import an_order
 from tests.orders.unit.payments.outside import MemoryLedger, MemoryOrder, MemoryProvider, MemoryRecords, Trouble, a_payment
@@ -51,7 +51,7 @@ class World:
 
     async def cancel_order(self) -> Verdict:
         """What ordering does before an order ends unpaid: the arbiter's word decides."""
-        verdict = await LivePayments(self.records, lambda: self.driver).cancel(an_order())
+        verdict = await LivePayments(self.records, lambda: self.driver, patience_s=lambda: 60.0).cancel(an_order())
         if verdict is Verdict.CANCELLED and self.order.standing.is_open:
             self.order.state = State.CANCELLED
         return verdict
@@ -173,7 +173,7 @@ async def test_an_order_is_not_paid_by_points_that_were_given_up_meanwhile() -> 
     async def late(payment: Payment) -> bool:
         """The order is paid while the arbiter has just given the payment up."""
         world.order.settle = settle  # type: ignore[method-assign]
-        assert await LivePayments(world.records, lambda: world.driver).cancel(an_order()) is Verdict.CANCELLED
+        assert await LivePayments(world.records, lambda: world.driver, patience_s=lambda: 60.0).cancel(an_order()) is Verdict.CANCELLED
         return await settle(payment)
 
     world.order.settle = late  # type: ignore[method-assign]
@@ -181,6 +181,21 @@ async def test_an_order_is_not_paid_by_points_that_were_given_up_meanwhile() -> 
 
     assert (world.order.state, world.payment.state) == (State.PENDING_PAYMENT, PaymentState.CANCELLED)
     assert (world.ledger.available, world.ledger.held) == (1000, 0)
+
+
+async def test_who_asks_about_a_provider_that_hangs_is_told_in_time_that_nothing_is_known() -> None:
+    world = make_world(a_payment(points_minor=0), [], MemoryOrder(), asks=True)
+    await world.drive()
+
+    async def hangs(_: Payment) -> Intent:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    world.provider.cancel = hangs  # type: ignore[method-assign, assignment]
+    async with asyncio.timeout(5):
+        verdict = await LivePayments(world.records, lambda: world.driver, patience_s=lambda: 0.05).cancel(an_order())
+
+    assert (verdict, world.payment.wish) == (Verdict.UNKNOWN, Wish.GIVE_UP)
 
 
 HAPPENINGS = ("drive", "look", "pay", "approve", "cancel_order")
