@@ -24,6 +24,7 @@ from galen.orders.v1 import error_reason_pb2 as orders_reasons
 from prometheus_client import CollectorRegistry
 
 from services.orders.adapters.metrics import OrdersMetrics
+from services.orders.adapters.payment_metrics import PaymentMetrics
 from services.orders.adapters.postgres.medicines import PostgresCatalogueWrites, PostgresMedicines
 from services.orders.adapters.postgres.payments import PostgresPayments
 from services.orders.adapters.postgres.prescriptions import PostgresPrescriptions, PostgresPrescriptionWrites
@@ -90,6 +91,7 @@ class OrdersContainer(containers.DeclarativeContainer):
     verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)
 
     metrics = providers.Singleton(OrdersMetrics, registry)
+    payment_metrics = providers.Singleton(PaymentMetrics, registry)
     outside = providers.Container(
         OutsideContainer, settings=settings, clock=clock, jobs=jobs, faults=faults, token=token, work_engine=work_engine
     )
@@ -132,6 +134,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         providers.Singleton(PostgresPayments, work_engine),
         providers.Callable(_driver_of, itself),
         providers.Object(partial(time_for_others, CANCELLING_S)),
+        payment_metrics,
     )
     ordering = providers.Container(
         OrderingContainer,
@@ -158,6 +161,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         accrual=outside.accrual,
         steps=ordering.payment_steps,
         page_tokens=page_tokens,
+        observer=payment_metrics,
     )
     sweeping = providers.Container(
         SweepingContainer,

@@ -76,6 +76,7 @@ class PayingContainer(containers.DeclarativeContainer):
     accrual: providers.Dependency[Any] = providers.Dependency()
     steps: providers.Dependency[Any] = providers.Dependency()
     page_tokens: providers.Dependency[Any] = providers.Dependency()
+    observer: providers.Dependency[Any] = providers.Dependency()
 
     provider = providers.Singleton(_provider, settings, clock)
     points = providers.Singleton(BalancePoints, settings.provided.balance_address, token)
@@ -87,7 +88,7 @@ class PayingContainer(containers.DeclarativeContainer):
     refunds = providers.Singleton(MakeRefunds, transactions, identifiers)
     driver = providers.Singleton(DrivePayment, records, provider, points, providers.Singleton(StepsOfOrders, steps), refunds, faults)
     refund_driver = providers.Singleton(
-        DriveRefund, refund_records, provider, points, providers.Singleton(EarnedByClaims, accrual), clock, faults
+        DriveRefund, refund_records, provider, points, providers.Singleton(EarnedByClaims, accrual), clock, faults, observer
     )
     messages = providers.Singleton(
         TakeMessages,
@@ -99,9 +100,10 @@ class PayingContainer(containers.DeclarativeContainer):
         driver,
         refund_driver,
         clock,
+        observer,
     )
-    payment_jobs = providers.Singleton(PaymentJobs, driver, refund_driver, messages)
-    looking = providers.Singleton(Looking, records, driver, messages, every_s=settings.provided.payment_look_every_s)
+    payment_jobs = providers.Singleton(PaymentJobs, driver, refund_driver, messages, observer)
+    looking = providers.Singleton(Looking, records, driver, messages, observer, every_s=settings.provided.payment_look_every_s)
     reads = providers.Singleton(PostgresPaymentReads, engine)
     servicer = providers.Singleton(
         PaymentServicer,
@@ -115,6 +117,7 @@ class PayingContainer(containers.DeclarativeContainer):
             faults,
             time_to_pay=providers.Callable(lambda seconds: timedelta(seconds=seconds), settings.provided.payment_due_s),
             patience_s=providers.Object(partial(time_for_others, STARTING_S)),
+            observer=observer,
         ),
         refunds,
         messages,

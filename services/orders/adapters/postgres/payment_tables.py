@@ -88,6 +88,7 @@ webhook_event = Table(
     *(Column(name, _TIME, nullable=False) for name in ("created_at", "received_at")),
     CheckConstraint("state in ('NEW', 'DONE', 'WAITING', 'QUARANTINED')", name="webhook_event_state_known"),
 )
+Index("webhook_event_made", webhook_event.c.created_at)
 Index("webhook_event_open", webhook_event.c.received_at, postgresql_where=text("state in ('NEW', 'WAITING')"))
 
 refund = Table(
@@ -110,4 +111,5 @@ refund = Table(
 )
 Index("refund_of_order", refund.c.order_id, refund.c.created_at, refund.c.refund_id)
 Index("refund_of_payment", refund.c.payment_id)
+Index("refund_open", refund.c.created_at, postgresql_where=text("state = 1"))
 Index("refund_reference", refund.c.provider_reference, postgresql_where=text("provider_reference <> ''"))

@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.orders.adapters.postgres.payment_rows import FACT_COLUMNS, PAYMENT_COLUMNS, fact_of, fact_values, payment_of, payment_values
 from services.orders.adapters.postgres.payment_tables import payment, payment_fact
 from services.orders.adapters.postgres.tables import customer_order
+from services.orders.application.payments.observer import UnderWay
 from services.orders.application.payments.ports import Draft
 from services.orders.domain.errors import PaymentNotFound
 from services.orders.domain.ordering.model import State
@@ -27,6 +28,14 @@ LIVE = payment.c.state.not_in([state.value for state in ENDED])
 # is looked seldom: nothing but the provider's own message can come of it.
 LOOK_AFTER, LOOK_SELDOM = timedelta(seconds=30), timedelta(minutes=15)
 _LOOK_AFTER = case((or_(payment.c.quarantined, payment.c.state == PaymentState.AUTHORIZED), LOOK_SELDOM), else_=LOOK_AFTER)
+# By the indexes of payments that are looked after, and of refunds that are not through. 1 is STARTED, 4 is PENDING; of refunds 1 is PENDING.
+_UNDER_WAY = text("""
+    select count(*) filter (where state = 4 and not quarantined) as pending,
+           count(*) filter (where quarantined) as quarantined,
+           greatest(interval '0', clock_timestamp() - min(updated_at) filter (where state in (1, 4) and not quarantined)) as stuck,
+           (select greatest(interval '0', clock_timestamp() - min(created_at)) from refund where state = 1) as oldest_refund
+      from payment
+     where look_at is not null""")
 
 
 class PaymentWrites:
@@ -129,6 +138,11 @@ class PostgresPayments:
         later = update(payment).where(payment.c.payment_id.in_(due.scalar_subquery())).values(look_at=func.clock_timestamp() + _LOOK_AFTER)
         async with self._engine.begin() as connection:
             return list((await connection.execute(later.returning(payment.c.payment_id))).scalars())
+
+    async def under_way(self) -> UnderWay:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_UNDER_WAY)).one()
+        return UnderWay(row.pending, row.quarantined, row.stuck, row.oldest_refund)
 
 
 def with_order() -> Select[Any]:

@@ -9,6 +9,7 @@ import structlog
 
 from services.orders.application.ordering.ports import Verdict
 from services.orders.application.payments.drive_payment import DrivePayment
+from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import Draft, OutcomeUnknown, PaymentRecords, PointsRefused, ProviderRejected
 from services.orders.domain.ordering.model import Order
 from services.orders.domain.payments import changes
@@ -20,7 +21,9 @@ log = structlog.get_logger()
 class LivePayments:
     """A `PaymentArbiter` that knows payments."""
 
-    def __init__(self, records: PaymentRecords, driver: Callable[[], DrivePayment], patience_s: Callable[[], float]) -> None:
+    def __init__(
+        self, records: PaymentRecords, driver: Callable[[], DrivePayment], patience_s: Callable[[], float], observer: PaymentObserver
+    ) -> None:
         """The driver is handed out when it is needed: it changes orders, which ask the arbiter.
 
         `patience_s` says for how long the others are waited for: until then whoever asks can still be told that nothing is known yet, and
@@ -29,6 +32,7 @@ class LivePayments:
         self._records = records
         self._driver = driver
         self._patience_s = patience_s
+        self._observer = observer
 
     async def cancel(self, order: Order) -> Verdict:
         payment = await self._records.live_of(order.id)
@@ -39,6 +43,7 @@ class LivePayments:
             async with asyncio.timeout(self._patience_s()):
                 payment = await self._driver().drive(payment.id)
         except (OutcomeUnknown, ProviderRejected, PointsRefused, TimeoutError) as error:
+            self._observer.outcome_unknown()
             log.warning("a payment could not be cancelled yet", payment=payment.name, error=repr(error))
             return Verdict.UNKNOWN
         return _verdict(payment)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import (
     CardProvider,
     EarnedPoints,
@@ -34,7 +35,14 @@ log = structlog.get_logger()
 
 class DriveRefund:
     def __init__(
-        self, records: RefundRecords, provider: CardProvider, ledger: PointsLedger, earned: EarnedPoints, clock: Clock, faults: Faults
+        self,
+        records: RefundRecords,
+        provider: CardProvider,
+        ledger: PointsLedger,
+        earned: EarnedPoints,
+        clock: Clock,
+        faults: Faults,
+        observer: PaymentObserver,
     ) -> None:
         self._records = records
         self._provider = provider
@@ -42,10 +50,17 @@ class DriveRefund:
         self._earned = earned
         self._clock = clock
         self._faults = faults
+        self._observer = observer
 
     async def drive(self, refund_id: UUID) -> Refund:
         """Returns the refund as it stands when nothing more can be done now. Raises RefundNotFound, OutcomeUnknown, PointsRefused."""
-        refund, payment, order = await self._records.read(refund_id)
+        before, payment, order = await self._records.read(refund_id)
+        after = await self._drive(before, payment, order)
+        if before.state is RefundState.PENDING and after.state is not RefundState.PENDING:
+            self._observer.refund_ended(after.state)
+        return after
+
+    async def _drive(self, refund: Refund, payment: Payment, order: Order) -> Refund:
         if refund.state is RefundState.FAILED or refund.take_back_done:
             return refund
         if not payment.is_final:

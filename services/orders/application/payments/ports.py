@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
+from services.orders.application.payments.observer import UnderWay
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.model import Order
 from services.orders.domain.payments.facts import Fact
@@ -199,6 +200,9 @@ class PaymentRecords(Protocol):
 
     async def due_for_a_look(self, limit: int) -> Sequence[UUID]:
         """Returns payments whose provider should be asked again by now, and puts that off."""
+
+    async def under_way(self) -> UnderWay:
+        """Returns what is not through yet."""
 
 
 class OrderSteps(Protocol):

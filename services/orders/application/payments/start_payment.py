@@ -11,6 +11,7 @@ import structlog
 
 from services.orders.application.ordering.ports import Identifiers
 from services.orders.application.payments.drive_payment import DrivePayment
+from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import (
     OutcomeUnknown,
     PaymentRecords,
@@ -39,6 +40,7 @@ class StartPayment:
         *,
         time_to_pay: timedelta,
         patience_s: Callable[[], float],
+        observer: PaymentObserver,
     ) -> None:
         """`patience_s` says for how long provider and ledger are waited for: less than the caller has, who is told how far it has come."""
         self._transactions = transactions
@@ -48,6 +50,7 @@ class StartPayment:
         self._faults = faults
         self._time_to_pay = time_to_pay
         self._patience_s = patience_s
+        self._observer = observer
 
     async def start(self, customer_id: str, order_id: UUID, wanted: Wanted, caller: Caller, key: RequestKey) -> Payment:
         """Returns the payment, as far as it has come; again, the same one as it is now.
@@ -60,6 +63,7 @@ class StartPayment:
             async with asyncio.timeout(self._patience_s()):
                 return await self._driver.drive(payment_id)
         except (OutcomeUnknown, ProviderRejected, PointsRefused, GalenError, TimeoutError) as error:
+            self._observer.outcome_unknown()
             # It is under way: the job goes on from where this ended.
             log.warning("a payment has to wait", payment_id=str(payment_id), error=repr(error))
             return (await self._records.read(payment_id))[0]

@@ -13,6 +13,7 @@ import structlog
 
 from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.drive_refund import DriveRefund
+from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import (
     CardProvider,
     Draft,
@@ -47,6 +48,7 @@ class TakeMessages:
         payment_driver: DrivePayment,
         refund_driver: DriveRefund,
         clock: Clock,
+        observer: PaymentObserver,
     ) -> None:
         self._webhooks = webhooks
         self._messages = messages
@@ -56,14 +58,17 @@ class TakeMessages:
         self._payment_driver = payment_driver
         self._refund_driver = refund_driver
         self._clock = clock
+        self._observer = observer
 
     async def deliver(self, body: bytes, signature: str) -> None:
         """Stores a message that came. Raises WebhookSignatureInvalid."""
         try:
             event = self._webhooks.read(body, signature)
         except MessageInvalid as error:
+            self._observer.message_rejected()
             raise WebhookSignatureInvalid(str(error)) from None
         fresh = await self._messages.keep(event, body)
+        self._observer.message_came(self._clock.now() - event.created_at, is_new=fresh)
         log.info("webhook", event_id=event.id, kind=event.kind, intent=event.intent, fresh=fresh)
 
     async def work_on(self, event_id: str) -> None:
@@ -90,6 +95,7 @@ class TakeMessages:
         async for body, event in self._provider.list_events(since):
             if await self._messages.keep(event, body):
                 found += 1
+        self._observer.messages_missed(found)
         return found
 
     async def _take_in(self, event: ProviderEvent, payment_id: UUID) -> None:

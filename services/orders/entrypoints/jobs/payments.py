@@ -15,6 +15,7 @@ import structlog
 
 from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.drive_refund import DriveRefund
+from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import OutcomeUnknown, PaymentRecords, PointsRefused, ProviderRejected
 from services.orders.application.payments.take_messages import TakeMessages
 from shared.errors import GalenError
@@ -27,38 +28,42 @@ LOOKS_AT_ONCE = 20
 
 
 class PaymentJobs:
-    def __init__(self, payments: DrivePayment, refunds: DriveRefund, messages: TakeMessages) -> None:
+    def __init__(self, payments: DrivePayment, refunds: DriveRefund, messages: TakeMessages, observer: PaymentObserver) -> None:
         self._payments = payments
         self._refunds = refunds
         self._messages = messages
+        self._observer = observer
 
     async def drive_payment(self, payment_id: str) -> None:
         """Raises NotYet."""
-        await _patiently(self._payments.drive(UUID(payment_id)), payment_id)
+        await self._patiently(self._payments.drive(UUID(payment_id)), payment_id)
 
     async def drive_refund(self, refund_id: str) -> None:
         """Raises NotYet."""
-        await _patiently(self._refunds.drive(UUID(refund_id)), refund_id)
+        await self._patiently(self._refunds.drive(UUID(refund_id)), refund_id)
 
     async def work_on_message(self, event_id: str) -> None:
         """Raises NotYet."""
-        await _patiently(self._messages.work_on(event_id), event_id)
+        await self._patiently(self._messages.work_on(event_id), event_id)
 
-
-async def _patiently(work: Awaitable[object], subject: str) -> None:
-    try:
-        await work
-    except OutcomeUnknown as error:
-        raise NotYet(str(error), after_s=error.retry_after_s or 0.0) from error
-    except (ProviderRejected, PointsRefused) as error:
-        log.error("a payment can't go on: somebody has to look", subject=subject, error=str(error))
-        raise
+    async def _patiently(self, work: Awaitable[object], subject: str) -> None:
+        try:
+            await work
+        except OutcomeUnknown as error:
+            self._observer.outcome_unknown()
+            raise NotYet(str(error), after_s=error.retry_after_s or 0.0) from error
+        except (ProviderRejected, PointsRefused) as error:
+            log.error("a payment can't go on: somebody has to look", subject=subject, error=str(error))
+            raise
 
 
 class Looking:
     """Every `every_s` seconds: asks the provider about payments that wait for it, and for messages that never came."""
 
-    def __init__(self, records: PaymentRecords, payments: DrivePayment, messages: TakeMessages, *, every_s: float) -> None:
+    def __init__(
+        self, records: PaymentRecords, payments: DrivePayment, messages: TakeMessages, observer: PaymentObserver, *, every_s: float
+    ) -> None:
+        self._observer = observer
         self._records = records
         self._payments = payments
         self._messages = messages
@@ -75,10 +80,12 @@ class Looking:
 
     async def look(self) -> None:
         """One round."""
+        self._observer.under_way(await self._records.under_way())
         for payment_id in await self._records.due_for_a_look(LOOKS_AT_ONCE):
             try:
                 await self._payments.look(payment_id)
             except (OutcomeUnknown, ProviderRejected, PointsRefused, GalenError) as error:
+                self._observer.outcome_unknown()
                 log.warning("a payment has to wait", payment_id=str(payment_id), error=str(error))
         found = await self._messages.catch_up()
         if found:

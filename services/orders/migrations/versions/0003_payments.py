@@ -107,6 +107,7 @@ def create_webhook_event() -> None:
         sa.PrimaryKeyConstraint("event_id"),
         schema=SCHEMA,
     )
+    op.create_index("webhook_event_made", "webhook_event", ["created_at"], schema=SCHEMA)
     op.create_index(
         "webhook_event_open", "webhook_event", ["received_at"], schema=SCHEMA, postgresql_where=sa.text("state in ('NEW', 'WAITING')")
     )
@@ -145,6 +146,7 @@ def create_refund() -> None:
     )
     op.create_index("refund_of_order", "refund", ["order_id", "created_at", "refund_id"], schema=SCHEMA)
     op.create_index("refund_of_payment", "refund", ["payment_id"], schema=SCHEMA)
+    op.create_index("refund_open", "refund", ["created_at"], schema=SCHEMA, postgresql_where=sa.text("state = 1"))
     op.create_index(
         "refund_reference", "refund", ["provider_reference"], schema=SCHEMA, postgresql_where=sa.text("provider_reference <> ''")
     )

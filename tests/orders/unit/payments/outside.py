@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from services.orders.application.payments.observer import UnderWay
 from services.orders.application.payments.ports import (
     Draft,
     Intent,
@@ -300,6 +301,9 @@ class MemoryRecords:
 
     async def due_for_a_look(self, limit: int) -> list[UUID]:
         return [self.payment.id]
+
+    async def under_way(self) -> UnderWay:
+        return UnderWay(0, 0, timedelta(), timedelta())
 
     async def refund_all(self, payment_id: UUID, order_id: UUID, reason: str) -> bool:
         await self.order.trouble.turn()

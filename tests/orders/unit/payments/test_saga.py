@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from services.orders.adapters.payment_metrics import PaymentMetrics
 from services.orders.application.ordering.ports import Verdict
 from services.orders.application.payments.arbiter import LivePayments
 from services.orders.application.payments.drive_payment import DrivePayment
@@ -51,7 +53,9 @@ class World:
 
     async def cancel_order(self) -> Verdict:
         """What ordering does before an order ends unpaid: the arbiter's word decides."""
-        verdict = await LivePayments(self.records, lambda: self.driver, patience_s=lambda: 60.0).cancel(an_order())
+        verdict = await LivePayments(
+            self.records, lambda: self.driver, patience_s=lambda: 60.0, observer=PaymentMetrics(CollectorRegistry())
+        ).cancel(an_order())
         if verdict is Verdict.CANCELLED and self.order.standing.is_open:
             self.order.state = State.CANCELLED
         return verdict
@@ -173,7 +177,12 @@ async def test_an_order_is_not_paid_by_points_that_were_given_up_meanwhile() -> 
     async def late(payment: Payment) -> bool:
         """The order is paid while the arbiter has just given the payment up."""
         world.order.settle = settle  # type: ignore[method-assign]
-        assert await LivePayments(world.records, lambda: world.driver, patience_s=lambda: 60.0).cancel(an_order()) is Verdict.CANCELLED
+        assert (
+            await LivePayments(
+                world.records, lambda: world.driver, patience_s=lambda: 60.0, observer=PaymentMetrics(CollectorRegistry())
+            ).cancel(an_order())
+            is Verdict.CANCELLED
+        )
         return await settle(payment)
 
     world.order.settle = late  # type: ignore[method-assign]
@@ -193,7 +202,9 @@ async def test_who_asks_about_a_provider_that_hangs_is_told_in_time_that_nothing
 
     world.provider.cancel = hangs  # type: ignore[method-assign, assignment]
     async with asyncio.timeout(5):
-        verdict = await LivePayments(world.records, lambda: world.driver, patience_s=lambda: 0.05).cancel(an_order())
+        verdict = await LivePayments(
+            world.records, lambda: world.driver, patience_s=lambda: 0.05, observer=PaymentMetrics(CollectorRegistry())
+        ).cancel(an_order())
 
     assert (verdict, world.payment.wish) == (Verdict.UNKNOWN, Wish.GIVE_UP)
 
