@@ -33,9 +33,9 @@ run: $(READY) ## Start the whole stack: PostgreSQL, services, HTTP edge, simulat
 demo: $(READY) ## Walk through the loyalty loop on the running stack, or on one that is started for it
 	@$(BIN)/galen demo $(ARGS)
 
-.PHONY: test test-unit test-integration test-e2e
-test: $(READY) ## Run all tests (ARGS="-k lots" narrows any of these)
-	$(PYTEST) -n $(WORKERS) $(ARGS)
+.PHONY: test test-unit test-integration test-e2e test-chaos
+test: $(READY) ## Run all tests but the soak (ARGS="-k lots" narrows any of these)
+	$(PYTEST) -n $(WORKERS) --ignore=tests/chaos $(ARGS)
 
 test-unit: $(READY) ## Run the tests of rules and parts
 	$(PYTEST) tests/*/unit tests/architecture $(ARGS)
@@ -45,6 +45,9 @@ test-integration: $(READY) ## Run the tests on real servers and a real PostgreSQ
 
 test-e2e: $(READY) ## Run the tests on the whole stack, as processes
 	$(PYTEST) tests/e2e $(ARGS)
+
+test-chaos: $(READY) ## Soak orders and payments in a provider's troubles and kills for SOAK_S seconds (default 300), then compare all books
+	$(PYTEST) tests/chaos $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## Measure the ledger and the stack's memory; writes docs/benchmarks.md (takes a quarter of an hour)

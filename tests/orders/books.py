@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from galen.balance.v1 import balance_service_pb2
 from galen.inventory.v1 import inventory_service_pb2
 from galen.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from galen.orders.v1 import payment_service_pb2
 
 from tests.orders.till import Till
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
 # All accounts and all locations of a soak take a while.
 LIMIT_S = 120
+
+
+async def payment_differences(till: Till) -> list[Any]:
+    """Returns what ReconcilePayments finds in the payments of the last hours."""
+    request = payment_service_pb2.ReconcilePaymentsRequest()
+    request.start_time.GetCurrentTime()
+    request.start_time.seconds -= 6 * 3600
+    answers = till.payments.ReconcilePayments(request, metadata=till.identities.service("orders"), timeout=LIMIT_S)
+    return [answer.difference async for answer in answers if answer.HasField("difference")]
 
 
 async def stock_differences(till: Till) -> list[Any]:

@@ -41,9 +41,10 @@ class OrdersProcess:
 
 
 @asynccontextmanager
-async def orders_process(command: str, settings: OrdersSettings, *, fault_at: str) -> AsyncIterator[OrdersProcess]:
-    """Runs `serve` or `worker` until the block ends."""
-    address, metrics_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
+async def orders_process(command: str, settings: OrdersSettings, *, fault_at: str, address: str = "") -> AsyncIterator[OrdersProcess]:
+    """Runs `serve` or `worker` until the block ends; at a free port unless an address is given."""
+    own, metrics_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    address = address or own
     environment = _environment(settings, grpc_address=address, metrics_address=metrics_address, fault_at=fault_at)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.orders", command, env=environment, stdout=asyncio.subprocess.DEVNULL
