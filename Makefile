@@ -50,7 +50,7 @@ test-chaos: $(READY) ## Soak orders and payments in a provider's troubles and ki
 	$(PYTEST) tests/chaos $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## Measure the ledger and the stack's memory; writes docs/benchmarks.md (takes a quarter of an hour)
+bench: $(READY) ## Measure the ledger, orders and the stack's memory; writes docs/benchmarks.md (takes half an hour)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 	$(BIN)/python -m tests.benchmarks.memory
 

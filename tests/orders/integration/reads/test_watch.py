@@ -291,4 +291,7 @@ async def test_the_lag_is_the_age_of_what_has_no_place(
     async with watching(reads, staff, EVERYBODY) as watcher:
         await write_event(writer, order, 2)
         await watcher.hear(partial(has_heard, [order], 1))
-    assert await feed.lag_s() == 0
+    # What other tests leave behind gets its place within a moment too.
+    async with asyncio.timeout(20):
+        while await feed.lag_s() > 0:
+            await asyncio.sleep(0.02)
