@@ -24,6 +24,7 @@ from shared.grpc.page_tokens import PageTokens
 from shared.postgres.conninfo import service_conninfo
 from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities, Metadata
+from tests.orders.till import eventually
 from tests.orders.watching import EVERYBODY, Watcher, watching
 from tests.orders.written_orders import Connection, WrittenOrder, write_event, write_orders
 
@@ -292,6 +293,8 @@ async def test_the_lag_is_the_age_of_what_has_no_place(
         await write_event(writer, order, 2)
         await watcher.hear(partial(has_heard, [order], 1))
     # What other tests leave behind gets its place within a moment too.
-    async with asyncio.timeout(20):
-        while await feed.lag_s() > 0:
-            await asyncio.sleep(0.02)
+    assert await eventually(partial(is_placed, feed))
+
+
+async def is_placed(feed: PostgresFeedWriter) -> bool:
+    return await feed.lag_s() == 0
