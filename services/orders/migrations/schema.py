@@ -24,12 +24,13 @@ schema = ServiceSchema(
         "order_feed": ("select", "insert", "delete"),
         "order_outbox": ("select", "insert", "delete"),
         "reservation_lot": ("select", "insert", "update", "delete"),
+        "webhook_event": ("select", "insert", "update", "delete"),
         "schema_version": ("select",),
         **dict.fromkeys(
             (
                 *("medicine", "prescription", "prescription_use", "location", "stock_level", "stock_lot", "reservation"),
                 *("customer_order", "order_item", "request_log"),
-                *("payment", "webhook_event", "refund"),
+                *("payment", "refund"),
             ),
             _KEPT,
         ),

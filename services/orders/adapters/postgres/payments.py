@@ -28,7 +28,7 @@ LIVE = payment.c.state.not_in([state.value for state in ENDED])
 # is looked seldom: nothing but the provider's own message can come of it.
 LOOK_AFTER, LOOK_SELDOM = timedelta(seconds=30), timedelta(minutes=15)
 _LOOK_AFTER = case((or_(payment.c.quarantined, payment.c.state == PaymentState.AUTHORIZED), LOOK_SELDOM), else_=LOOK_AFTER)
-# By the indexes of payments that are looked after, and of refunds that are not through. 1 is STARTED, 4 is PENDING; of refunds 1 is PENDING.
+# By the indexes of payments that are looked after and of refunds that are not through. 1 is STARTED, 4 PENDING; of refunds 1 is PENDING.
 _UNDER_WAY = text("""
     select count(*) filter (where state = 4 and not quarantined) as pending,
            count(*) filter (where quarantined) as quarantined,

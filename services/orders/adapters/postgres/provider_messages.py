@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -13,6 +13,7 @@ from services.orders.application.payments.ports import ProviderEvent
 from shared.jobs.queue import JobQueue
 
 WORK_ON_MESSAGE_JOB = "work_on_message"
+FORGOTTEN_AT_ONCE = 1000
 
 
 class PostgresMessages:
@@ -50,6 +51,12 @@ class PostgresMessages:
         change = {"state": state, "attempts": webhook_event.c.attempts + 1}
         async with self._engine.begin() as connection:
             await connection.execute(update(webhook_event).where(webhook_event.c.event_id == event_id).values(change))
+
+    async def forget(self, before: datetime) -> None:
+        table = webhook_event.c
+        old = select(table.event_id).where(table.state == "DONE", table.created_at < before).limit(FORGOTTEN_AT_ONCE)
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(webhook_event).where(table.event_id.in_(old.scalar_subquery())))
 
     async def newest(self) -> datetime | None:
         async with self._engine.connect() as connection:

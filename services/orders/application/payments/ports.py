@@ -306,5 +306,8 @@ class Messages(Protocol):
     async def close(self, event_id: str, state: str) -> None:
         """Notes what became of a message: DONE, WAITING or QUARANTINED."""
 
+    async def forget(self, before: datetime) -> None:
+        """Removes messages that were made before a time and are done, some at a time."""
+
     async def newest(self) -> datetime | None:
         """Returns when the newest message that we know of was made."""

@@ -35,6 +35,10 @@ DONE, WAITING, QUARANTINED = "DONE", "WAITING", "QUARANTINED"
 # The provider's messages may be made in another order than they are numbered, and its clock is not ours.
 OVERLAP = timedelta(minutes=10)
 FIRST_LOOK = timedelta(hours=1)
+# How long a payment may take to become known: as long as the provider would repeat a message.
+WAITED_FOR = timedelta(days=3)
+# What was worked on is kept to be shown, and so that it is known when it comes again.
+KEPT = timedelta(days=60)
 
 
 class TakeMessages:
@@ -83,6 +87,9 @@ class TakeMessages:
         payment_id = await self._records.find_by_intent(event.intent, event.payment_id)
         if payment_id is None:
             await self._messages.close(event_id, WAITING)
+            if self._clock.now() - event.created_at > WAITED_FOR:
+                log.error("a message about a payment that never became known", event_id=event_id, intent=event.intent)
+                return
             log.warning("a message about a payment that is not known", event_id=event_id, intent=event.intent)
             raise OutcomeUnknown("the payment is not known yet")
         await self._take_in(event, payment_id)
@@ -97,6 +104,10 @@ class TakeMessages:
                 found += 1
         self._observer.messages_missed(found)
         return found
+
+    async def forget(self) -> None:
+        """Removes messages that were worked on long ago."""
+        await self._messages.forget(self._clock.now() - KEPT)
 
     async def _take_in(self, event: ProviderEvent, payment_id: UUID) -> None:
         draft = Draft(lambda now: changes.with_intent(now, now.intent or event.intent, ""), event.facts)

@@ -57,7 +57,7 @@ _WAITING = frozenset({Card.OPEN, Card.ACTION_REQUIRED, Card.PROCESSING})
 
 def next_step(payment: Payment, order: OrderStanding) -> Step:
     """Returns what to do next."""
-    if payment.quarantined:
+    if payment.quarantined and not payment.settled:
         return Step.WAIT
     if payment.is_final:
         return Step.REFUND_ALL if payment.has_late_money else Step.DONE
@@ -92,6 +92,11 @@ def _forward(payment: Payment, order: OrderStanding) -> Step:
         if not (order.is_open or order.was_paid):
             # It ended before the money came: what was taken is given back.
             return Step.RELEASE_POINTS if payment.holds_points else Step.REFUND_ALL
+        if payment.manual_capture and order.state is State.PENDING_PAYMENT:
+            return Step.AUTHORIZE_ORDER
+        if not (order.approved or order.was_paid):
+            # Somebody took it at the provider itself, before the review.
+            return Step.WAIT
         return Step.SETTLE_ORDER
     if payment.points_standing is Points.HELD:
         return Step.CAPTURE_POINTS

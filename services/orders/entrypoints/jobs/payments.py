@@ -87,6 +87,7 @@ class Looking:
             except (OutcomeUnknown, ProviderRejected, PointsRefused, GalenError) as error:
                 self._observer.outcome_unknown()
                 log.warning("a payment has to wait", payment_id=str(payment_id), error=str(error))
+        await self._messages.forget()
         found = await self._messages.catch_up()
         if found:
             log.warning("messages of the provider had not come", messages=found)

@@ -19,7 +19,7 @@ from services.orders.adapters.http.stripe.provider import StripeLimits, StripePr
 from services.orders.adapters.http.stripe.webhooks import StripeWebhooks
 from services.orders.application.payments.ports import Intent, KeySpent, OutcomeUnknown, ProviderRejected, RefundStanding
 from services.orders.domain.payments.facts import FactKind, fold
-from services.orders.domain.payments.model import Card, Method, Payment, Refund
+from services.orders.domain.payments.model import Card, Method, Payment, Refund, Wish
 from shared.clock import SystemClock
 
 VISA, NO_FUNDS, ASKS = "pm_card_visa", "pm_card_chargeDeclinedInsufficientFunds", "pm_card_threeDSecure2Required"
@@ -301,6 +301,31 @@ async def test_an_intent_is_found_though_the_providers_clock_is_behind_ours(prov
 
     assert found is not None
     assert found.reference == made_before.reference
+
+
+async def test_what_was_asked_for_a_day_ago_is_looked_for_before_it_is_asked_for_again(provider: StripeProvider) -> None:
+    """The provider may have forgotten the key by then; here it is another one."""
+    new, made_before = await made(provider, card=VISA)
+    old = replace(new, created_at=new.created_at - timedelta(days=1), attempt=2)
+    assert (await provider.create_intent(old)).reference == made_before.reference
+
+    wanted = refund(new, 100)
+    given = await provider.refund(wanted, new)
+    late = replace(wanted, created_at=wanted.created_at - timedelta(days=1), attempt=2)
+    assert (await provider.refund(late, new)).reference == given.reference
+
+
+async def test_an_intent_of_a_payment_that_was_given_up_is_found_or_made_without_charging(
+    provider: StripeProvider, simulator: SimulatorHandle
+) -> None:
+    never_heard = replace(payment(card=VISA), wish=Wish.GIVE_UP)
+    assert standing(never_heard, await provider.create_intent(never_heard)) is Card.OPEN
+
+    heard, before = await made(provider, card=VISA)
+    with pytest.raises(KeySpent):
+        await provider.create_intent(replace(heard, wish=Wish.GIVE_UP))
+    assert len(simulator.intents(payment_id=str(heard.id))) == 1
+    assert standing(heard, before) is Card.CAPTURED
 
 
 async def test_a_list_that_is_not_read_to_its_end_proves_nothing(provider: StripeProvider, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from services.orders.application.payments.ports import (
 from services.orders.domain.ordering.model import State
 from services.orders.domain.payments.changes import settled, shown, with_standing
 from services.orders.domain.payments.facts import Fact, FactKind, fold
-from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund
+from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund, Wish
 from services.orders.domain.payments.saga import OrderStanding
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -110,7 +110,9 @@ class MemoryProvider:
         def create() -> None:
             self.amount, self.manual = payment.card_minor, payment.manual_capture
             self.status = "action" if self.asks_the_payer else "open"
-            if payment.card and self.declines:
+            if payment.wish is not Wish.PAY:
+                self.status = "open"
+            elif payment.card and self.declines:
                 self.status = "declined"
             elif payment.card and not self.asks_the_payer:
                 self.pay()

@@ -17,8 +17,9 @@ from services.orders.adapters.payment_metrics import PaymentMetrics
 from services.orders.application.ordering.ports import Verdict
 from services.orders.application.payments.arbiter import LivePayments
 from services.orders.application.payments.drive_payment import DrivePayment
-from services.orders.application.payments.ports import Intent, OutcomeUnknown
+from services.orders.application.payments.ports import Draft, Intent, OutcomeUnknown
 from services.orders.domain.ordering.model import State
+from services.orders.domain.payments.facts import Fact, FactKind
 from services.orders.domain.payments.model import Payment, PaymentState, Points, Wish
 from shared.faults import Faults
 from tests.orders.unit.ordering.orders import an_order
@@ -190,6 +191,40 @@ async def test_an_order_is_not_paid_by_points_that_were_given_up_meanwhile() -> 
 
     assert (world.order.state, world.payment.state) == (State.PENDING_PAYMENT, PaymentState.CANCELLED)
     assert (world.ledger.available, world.ledger.held) == (1000, 0)
+
+
+async def test_a_card_is_not_charged_once_its_payment_is_given_up() -> None:
+    """Whether the provider has heard of it is not known then, so it is asked again: for an intent, without the card."""
+    world = make_world(a_payment(points_minor=0), ["lost"], MemoryOrder())
+    await world.drive()
+
+    assert await world.cancel_order() is Verdict.CANCELLED
+    assert (world.provider.status, world.provider.captured, world.payment.state) == ("cancelled", 0, PaymentState.CANCELLED)
+
+
+async def test_money_that_somebody_took_before_the_review_waits_for_it() -> None:
+    world = make_world(a_payment(manual_capture=True), [], MemoryOrder(needs_review=True))
+    await world.driver.drive(world.payment.id)
+    world.provider.status, world.provider.captured = "captured", 700
+
+    await world.driver.look(world.payment.id)
+    assert (world.payment.state, world.order.state) == (PaymentState.PENDING, State.UNDER_REVIEW)
+
+    await world.approve()
+    await world.driver.drive(world.payment.id)
+    assert (world.payment.state, world.order.state) == (PaymentState.CAPTURED, State.PAID)
+
+
+async def test_what_does_not_fit_after_the_order_was_paid_keeps_no_points_held() -> None:
+    world = make_world(a_payment(), ["fine", "fine", "fine", "lost"], MemoryOrder())
+    await world.drive()
+    assert world.payment.points_standing is Points.HELD
+    refunded = Fact(FactKind.REFUNDED, "re_1", world.payment.created_at, 100, "USD")
+
+    assert (await world.records.record(world.payment.id, Draft(facts=(refunded,)))).quarantined
+    await world.drive()
+
+    assert (world.payment.state, world.ledger.held, world.ledger.taken) == (PaymentState.CAPTURED, 0, 300)
 
 
 async def test_who_asks_about_a_provider_that_hangs_is_told_in_time_that_nothing_is_known() -> None:

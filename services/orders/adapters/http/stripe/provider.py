@@ -23,7 +23,7 @@ import structlog
 
 from services.orders.adapters.http.stripe.documents import Nonsense, event_of, intent_of, parse, refund_facts, refund_of
 from services.orders.application.payments.ports import Intent, KeySpent, OutcomeUnknown, ProviderEvent, ProviderRefund, ProviderRejected
-from services.orders.domain.payments.model import Payment, Refund
+from services.orders.domain.payments.model import Payment, Refund, Wish
 from shared.clock import Clock
 
 log = structlog.get_logger()
@@ -33,6 +33,8 @@ BODY_MAX = 4 << 20
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 # The provider's clock is not ours.
 CLOCKS_APART = timedelta(minutes=10)
+# The provider forgets keys after 24 hours (docs.stripe.com/api/idempotent_requests).
+KEYS_KEPT = timedelta(hours=23)
 PAGE = 100
 PAGES_MAX = 100
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
@@ -78,6 +80,11 @@ class StripeProvider:
             yield self
 
     async def create_intent(self, payment: Payment) -> Intent:
+        found = await self.find_intent(payment) if self._is_forgotten(payment.created_at) else None
+        if found is not None:
+            return found
+        # Of one that was given up we only want to know: if the provider has not heard of it, no card is charged.
+        is_confirmed = payment.card and payment.wish is Wish.PAY
         form = {
             "amount": str(payment.card_minor),
             "currency": payment.currency.lower(),
@@ -86,7 +93,7 @@ class StripeProvider:
             "metadata[payment_id]": str(payment.id),
             "metadata[order_id]": str(payment.order_id),
             "metadata[order_number]": payment.order_number,
-            **({"payment_method": payment.card, "confirm": "true", "return_url": self._return_url} if payment.card else {}),
+            **({"payment_method": payment.card, "confirm": "true", "return_url": self._return_url} if is_confirmed else {}),
         }
         return await self._intent("POST", "/v1/payment_intents", form, payment.key("create"))
 
@@ -106,6 +113,9 @@ class StripeProvider:
         return None
 
     async def refund(self, refund: Refund, payment: Payment) -> ProviderRefund:
+        found = await self.find_refund(refund, payment) if self._is_forgotten(refund.created_at) else None
+        if found is not None:
+            return found
         form = {
             "payment_intent": payment.intent,
             "amount": str(refund.card_minor),
@@ -127,6 +137,10 @@ class StripeProvider:
     async def refunded_minor(self, payment: Payment) -> int:
         with _reading():
             return sum(fact.amount_minor for each in await self._refunds(payment) for fact in refund_facts(each, self._clock.now()))
+
+    def _is_forgotten(self, asked_at: datetime) -> bool:
+        """Tells whether the provider may no longer know a key, so that asking again would be asking for something new."""
+        return self._clock.now() - asked_at > KEYS_KEPT
 
     async def _refunds(self, payment: Payment) -> list[Mapping[str, Any]]:
         return await self._all(f"/v1/refunds?payment_intent={payment.intent}")

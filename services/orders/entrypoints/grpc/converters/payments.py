@@ -54,8 +54,8 @@ def wanted_refund(request: messages.CreateRefundRequest) -> WantedRefund:
     return WantedRefund(quantities, request.amount_minor, request.reason)
 
 
-def payment_message(payment: Payment, *, to_payer: bool) -> payment_pb2.Payment:
-    """`to_payer`: only they can confirm it, so only they get the secret; everybody else gets the provider's name of it."""
+def payment_message(payment: Payment, *, to_payer: bool, to_staff: bool) -> payment_pb2.Payment:
+    """Only the payer can confirm it, so only they get the secret; only staff get the provider's name of it."""
 
     def money(amount_minor: int) -> money_pb2.Money:
         return money_pb2.Money(currency_code=payment.currency, amount_minor=amount_minor)
@@ -81,9 +81,9 @@ def payment_message(payment: Payment, *, to_payer: bool) -> payment_pb2.Payment:
         authorize_time=None if payment.authorized_at is None else timestamp(payment.authorized_at),
         capture_time=None if payment.captured_at is None else timestamp(payment.captured_at),
     )
-    if not to_payer:
+    if to_staff:
         message.provider_reference = payment.intent
-    elif payment.state in _CONFIRMABLE:
+    if to_payer and payment.state in _CONFIRMABLE:
         message.client_secret = payment.client_secret
         if payment.redirect_url:
             message.next_action.redirect_url = payment.redirect_url

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from datetime import UTC
 
+from galen.orders.v1 import payment_pb2, payment_service_pb2_grpc
 from galen.orders.v1 import payment_service_pb2 as messages
-from galen.orders.v1 import payment_service_pb2_grpc
 
 from services.orders.application.payments.make_refunds import MakeRefunds
+from services.orders.application.payments.ports import OutcomeUnknown
 from services.orders.application.payments.read_payments import ReadPayments
 from services.orders.application.payments.reconcile import Reconcile
 from services.orders.application.payments.start_payment import StartPayment
 from services.orders.application.payments.take_messages import TakeMessages
+from services.orders.domain.payments.model import Payment
 from services.orders.entrypoints.grpc.callers import is_staff
 from services.orders.entrypoints.grpc.converters.orders import caller_of, parse_order
 from services.orders.entrypoints.grpc.converters.payments import (
@@ -26,6 +28,7 @@ from services.orders.entrypoints.grpc.converters.payments import (
     wanted_of,
     wanted_refund,
 )
+from shared.errors import Unavailable
 from shared.grpc.call import current_principal, request_key
 from shared.grpc.interceptor import Context
 from shared.grpc.page_tokens import PageTokens, page_size
@@ -54,19 +57,17 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         customer_id, order_id = parse_order(request.order)
         caller = caller_of(current_principal.get())
         payment = await self._starting.start(customer_id, order_id, wanted_of(request), caller, request_key(request))
-        return messages.StartPaymentResponse(payment=payment_message(payment, to_payer=not is_staff()))
+        return messages.StartPaymentResponse(payment=_shown(payment))
 
     async def GetPayment(self, request: messages.GetPaymentRequest, context: Context) -> messages.GetPaymentResponse:
         payment = await self._payments.payment(*parse_payment(request.name))
-        return messages.GetPaymentResponse(payment=payment_message(payment, to_payer=not is_staff()))
+        return messages.GetPaymentResponse(payment=_shown(payment))
 
     async def ListPayments(self, request: messages.ListPaymentsRequest, context: Context) -> messages.ListPaymentsResponse:
         before, limit = read_position(self._page_tokens.open(request)), page_size(request.page_size)
         page, following = await self._payments.payments(*parse_order(request.parent), before=before, limit=limit)
         token = "" if following is None else self._page_tokens.seal(request, position_of(following))
-        to_payer = not is_staff()
-        found = [payment_message(payment, to_payer=to_payer) for payment in page]
-        return messages.ListPaymentsResponse(payments=found, next_page_token=token)
+        return messages.ListPaymentsResponse(payments=map(_shown, page), next_page_token=token)
 
     async def CreateRefund(self, request: messages.CreateRefundRequest, context: Context) -> messages.CreateRefundResponse:
         customer_id, order_id = parse_order(request.order)
@@ -90,5 +91,13 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
     async def ReconcilePayments(
         self, request: messages.ReconcilePaymentsRequest, context: Context
     ) -> AsyncGenerator[messages.ReconcilePaymentsResponse, None]:
-        async for found in self._books.compare(request.start_time.ToDatetime(tzinfo=UTC)):
-            yield difference_message(found)
+        try:
+            async for found in self._books.compare(request.start_time.ToDatetime(tzinfo=UTC)):
+                yield difference_message(found)
+        except OutcomeUnknown as error:
+            raise Unavailable(f"provider or ledger: {error}", retry_after_s=error.retry_after_s or 1.0) from error
+
+
+def _shown(payment: Payment) -> payment_pb2.Payment:
+    owner = f"customers/{payment.customer_id}"
+    return payment_message(payment, to_payer=caller_of(current_principal.get()).name == owner, to_staff=is_staff())
