@@ -70,9 +70,9 @@ class _PaymentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PaymentS
     PAYMENT_STATE_CAPTURED: _PaymentState.ValueType  # 6
     """It is paid. Final."""
     PAYMENT_STATE_FAILED: _PaymentState.ValueType  # 7
-    """It was refused; another payment can be started. Final."""
+    """It was refused; another payment can be started. Final: should the provider take money all the same, it goes back."""
     PAYMENT_STATE_CANCELLED: _PaymentState.ValueType  # 8
-    """It was given up. Final."""
+    """It was given up. Final in the same way."""
 
 class PaymentState(_PaymentState, metaclass=_PaymentStateEnumTypeWrapper):
     """How far a payment has come."""
@@ -92,9 +92,9 @@ PAYMENT_STATE_AUTHORIZED: PaymentState.ValueType  # 5
 PAYMENT_STATE_CAPTURED: PaymentState.ValueType  # 6
 """It is paid. Final."""
 PAYMENT_STATE_FAILED: PaymentState.ValueType  # 7
-"""It was refused; another payment can be started. Final."""
+"""It was refused; another payment can be started. Final: should the provider take money all the same, it goes back."""
 PAYMENT_STATE_CANCELLED: PaymentState.ValueType  # 8
-"""It was given up. Final."""
+"""It was given up. Final in the same way."""
 Global___PaymentState: _TypeAlias = PaymentState  # noqa: Y015
 
 class _RefundSummary:

@@ -95,7 +95,8 @@ class PaymentServiceServicer:
         """Starts to pay an order that is PENDING_PAYMENT: holds the points, and asks the provider for the rest. With `card` the card is charged at
         once; without it the payer confirms at the provider with `client_secret`. Orders with a prescription item are only authorised until a
         pharmacist has approved them. A refusal is a payment that is FAILED; the order keeps its stock until it is due, and another payment can be
-        started. An order has one payment under way at most. Its due time is moved once, to leave time for confirming.
+        started. An order has one payment under way at most. Its due time is moved once, to leave time for confirming. A payment that the
+        provider has no answer to yet is returned as PENDING before the deadline, and goes on by itself.
 
         Errors: ORDER_NOT_FOUND, ORDER_STATE, OPERATION_PENDING, PAYMENT_UNDER_WAY, POINTS_AMOUNT_INVALID, REQUEST_ID_REUSED.
         """
@@ -125,7 +126,7 @@ class PaymentServiceServicer:
         """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
         are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves.
 
-        Errors: ORDER_NOT_FOUND, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+        Errors: ORDER_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,7 +162,7 @@ class PaymentServiceServicer:
 
     def ReconcilePayments(self, request, context):
         """Compares the payments of a time with what the provider and the points ledger say of them, and streams what differs; the last message says
-        how many were compared. What is under way is left out.
+        how many were compared. What is under way is left out. UNAVAILABLE if one of them does not answer: nothing is said of the rest then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

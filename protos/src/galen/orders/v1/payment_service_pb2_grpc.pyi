@@ -43,7 +43,8 @@ class PaymentServiceStub:
     """Starts to pay an order that is PENDING_PAYMENT: holds the points, and asks the provider for the rest. With `card` the card is charged at
     once; without it the payer confirms at the provider with `client_secret`. Orders with a prescription item are only authorised until a
     pharmacist has approved them. A refusal is a payment that is FAILED; the order keeps its stock until it is due, and another payment can be
-    started. An order has one payment under way at most. Its due time is moved once, to leave time for confirming.
+    started. An order has one payment under way at most. Its due time is moved once, to leave time for confirming. A payment that the
+    provider has no answer to yet is returned as PENDING before the deadline, and goes on by itself.
 
     Errors: ORDER_NOT_FOUND, ORDER_STATE, OPERATION_PENDING, PAYMENT_UNDER_WAY, POINTS_AMOUNT_INVALID, REQUEST_ID_REUSED.
     """
@@ -61,7 +62,7 @@ class PaymentServiceStub:
     """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
     are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves.
 
-    Errors: ORDER_NOT_FOUND, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+    Errors: ORDER_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
     GetRefund: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.GetRefundRequest, _payment_service_pb2.GetRefundResponse]
     """Reads a refund.
@@ -81,7 +82,7 @@ class PaymentServiceStub:
     """
     ReconcilePayments: _grpc.UnaryStreamMultiCallable[_payment_service_pb2.ReconcilePaymentsRequest, _payment_service_pb2.ReconcilePaymentsResponse]
     """Compares the payments of a time with what the provider and the points ledger say of them, and streams what differs; the last message says
-    how many were compared. What is under way is left out.
+    how many were compared. What is under way is left out. UNAVAILABLE if one of them does not answer: nothing is said of the rest then.
     """
 
 @_typing.type_check_only
@@ -99,7 +100,8 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """Starts to pay an order that is PENDING_PAYMENT: holds the points, and asks the provider for the rest. With `card` the card is charged at
     once; without it the payer confirms at the provider with `client_secret`. Orders with a prescription item are only authorised until a
     pharmacist has approved them. A refusal is a payment that is FAILED; the order keeps its stock until it is due, and another payment can be
-    started. An order has one payment under way at most. Its due time is moved once, to leave time for confirming.
+    started. An order has one payment under way at most. Its due time is moved once, to leave time for confirming. A payment that the
+    provider has no answer to yet is returned as PENDING before the deadline, and goes on by itself.
 
     Errors: ORDER_NOT_FOUND, ORDER_STATE, OPERATION_PENDING, PAYMENT_UNDER_WAY, POINTS_AMOUNT_INVALID, REQUEST_ID_REUSED.
     """
@@ -117,7 +119,7 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
     are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves.
 
-    Errors: ORDER_NOT_FOUND, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+    Errors: ORDER_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
     GetRefund: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetRefundRequest, _payment_service_pb2.GetRefundResponse]  # type: ignore[assignment]
     """Reads a refund.
@@ -137,7 +139,7 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """
     ReconcilePayments: _aio.UnaryStreamMultiCallable[_payment_service_pb2.ReconcilePaymentsRequest, _payment_service_pb2.ReconcilePaymentsResponse]  # type: ignore[assignment]
     """Compares the payments of a time with what the provider and the points ledger say of them, and streams what differs; the last message says
-    how many were compared. What is under way is left out.
+    how many were compared. What is under way is left out. UNAVAILABLE if one of them does not answer: nothing is said of the rest then.
     """
 
 class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -158,7 +160,8 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts to pay an order that is PENDING_PAYMENT: holds the points, and asks the provider for the rest. With `card` the card is charged at
         once; without it the payer confirms at the provider with `client_secret`. Orders with a prescription item are only authorised until a
         pharmacist has approved them. A refusal is a payment that is FAILED; the order keeps its stock until it is due, and another payment can be
-        started. An order has one payment under way at most. Its due time is moved once, to leave time for confirming.
+        started. An order has one payment under way at most. Its due time is moved once, to leave time for confirming. A payment that the
+        provider has no answer to yet is returned as PENDING before the deadline, and goes on by itself.
 
         Errors: ORDER_NOT_FOUND, ORDER_STATE, OPERATION_PENDING, PAYMENT_UNDER_WAY, POINTS_AMOUNT_INVALID, REQUEST_ID_REUSED.
         """
@@ -194,7 +197,7 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
         are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves.
 
-        Errors: ORDER_NOT_FOUND, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+        Errors: ORDER_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -238,7 +241,7 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_payment_service_pb2.ReconcilePaymentsResponse], _abc.AsyncIterator[_payment_service_pb2.ReconcilePaymentsResponse]]:
         """Compares the payments of a time with what the provider and the points ledger say of them, and streams what differs; the last message says
-        how many were compared. What is under way is left out.
+        how many were compared. What is under way is left out. UNAVAILABLE if one of them does not answer: nothing is said of the rest then.
         """
 
 def add_PaymentServiceServicer_to_server(servicer: PaymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
