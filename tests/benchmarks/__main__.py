@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks [ledger | orders]: measures, and writes docs/benchmarks.{md,json,svg}."""
+"""python -m tests.benchmarks [ledger | orders | payments]: measures, and writes docs/benchmarks.{md,json,svg}."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from tests.benchmarks.figures import Held, told_figure
 from tests.benchmarks.ledger import LedgerPlan, measure_ledger
 from tests.benchmarks.orders import figures as order_figures
 from tests.benchmarks.orders.run import OrdersPlan, measure_orders
+from tests.benchmarks.payments import figures as payment_figures
+from tests.benchmarks.payments.run import PaymentsPlan, measure_payments
 from tests.benchmarks.servers import BenchmarkFailed
 
-ALL, LEDGER, ORDERS = "all", "ledger", "orders"
+ALL, LEDGER, ORDERS, PAYMENTS = "all", "ledger", "orders", "payments"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measures and writes what it found.")
-    names = ", ".join([*ledger_figures.TITLES, *order_figures.TITLES])
-    parser.add_argument("part", nargs="?", choices=(ALL, LEDGER, ORDERS), default=ALL, help="what is measured")
+    names = ", ".join([*ledger_figures.TITLES, *order_figures.TITLES, *payment_figures.TITLES])
+    parser.add_argument("part", nargs="?", choices=(ALL, LEDGER, ORDERS, PAYMENTS), default=ALL, help="what is measured")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each measurement takes")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is made; the median is told")
     parser.add_argument("--accounts", type=int, default=100_000, help="accounts that calls to the ledger are spread over")
@@ -41,7 +43,7 @@ def main() -> int:
         (asked.output / "benchmarks.json").unlink(missing_ok=True)
     figures: list[Held] = []
     with tempfile.TemporaryDirectory(prefix="galen-benchmarks-") as folder:
-        for part, measure in ((LEDGER, _ledger), (ORDERS, _orders)):
+        for part, measure in ((LEDGER, _ledger), (ORDERS, _orders), (PAYMENTS, _payments)):
             if asked.part in (part, ALL):
                 own = Path(folder, part)
                 own.mkdir()
@@ -61,6 +63,11 @@ def _orders(asked: argparse.Namespace, command: str, folder: Path) -> Sequence[H
     only = _only(asked, order_figures.TITLES)
     plan = OrdersPlan(asked.seconds, asked.rounds, asked.orders, only)
     return measure_orders(plan, command, folder, asked.output, say) if only else ()
+
+
+def _payments(asked: argparse.Namespace, command: str, folder: Path) -> Sequence[Held]:
+    only = _only(asked, payment_figures.TITLES)
+    return measure_payments(PaymentsPlan(asked.seconds, asked.rounds, only), command, folder, asked.output, say) if only else ()
 
 
 def _only(asked: argparse.Namespace, known: Collection[str]) -> set[str]:

@@ -16,8 +16,8 @@ from tests.benchmarks.chart import bar_chart
 from tests.benchmarks.figures import Figure, Held
 from tests.benchmarks.measured import Measured
 
-LEDGER, ORDERS = "The ledger", "Orders"
-HEADINGS = (LEDGER, ORDERS)
+LEDGER, ORDERS, PAYMENTS = "The ledger", "Orders", "Payments"
+HEADINGS = (LEDGER, ORDERS, PAYMENTS)
 SPLIT = "The last columns say where the CPU went: microseconds for one call (operation, pair, transaction), by who used it."
 
 
@@ -109,4 +109,4 @@ def _with_figures(before: Sequence[Mapping[str, object]], section: Section) -> l
     known = {figure.text for figure in section.known}
     others = [figure for figure in before if figure["figure"] not in known]
     ours = [asdict(figure) for figure in section.figures]
-    return [*others, *ours] if section.heading == ORDERS else [*ours, *others]
+    return [*ours, *others] if section.heading == LEDGER else [*others, *ours]

@@ -72,24 +72,40 @@ def served(command: Sequence[str], folder: Path, settings: Mapping[str, str]) ->
     with log_file.open("wb") as log:
         process = subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log)
     try:
-        _wait_until_ready(process, metrics_address, log_file)
+        _wait_until_ready(process, f"http://{metrics_address}/readyz", log_file)
         yield Server(address, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(READY_WITHIN_S)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], metrics_address: str, log_file: Path) -> None:
+@contextmanager
+def provider_served(folder: Path, *, latency_s: float) -> Iterator[Server]:
+    """Runs the simulated card provider until the block ends; each answer takes that long at least."""
+    address = f"127.0.0.1:{free_port()}"
+    environment = os.environ | {"RUN_ADDRESS": address, "PAYMENT_SIM_LATENCY_S": str(latency_s), "LOG_FORMAT": "json"}
+    log_file = folder / "payment-sim.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "deploy.local.payment_sim"], env=environment, stdout=log, stderr=log)
+    try:
+        _wait_until_ready(process, f"http://{address}/control/money", log_file)
+        yield Server(address, psutil.Process(process.pid))
+    finally:
+        process.terminate()
+        process.wait(READY_WITHIN_S)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log_file: Path) -> None:
     until = time.monotonic() + READY_WITHIN_S
-    while not _is_ready(metrics_address):
+    while not _is_ready(url):
         if process.poll() is not None or time.monotonic() > until:
             raise BenchmarkFailed(f"a server did not start:\n{log_file.read_text()[-2000:]}")
         time.sleep(0.05)
 
 
-def _is_ready(metrics_address: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{metrics_address}/readyz", timeout=1) as answer:
+        with urllib.request.urlopen(url, timeout=1) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -1,0 +1,36 @@
+"""The figure that payments are held to."""
+
+from __future__ import annotations
+
+from tests.benchmarks.figures import AT_MOST, Figure
+from tests.benchmarks.measured import Measured
+
+PER_S = 20
+PROVIDER_MS = 50
+TITLES = {
+    "start_empty": "WithdrawPoints, empty handler",
+    "start": "StartPayment, the payer confirms at the provider",
+    "start_charged": "StartPayment with a card: charged, stock sold, order PAID",
+}
+
+
+def _to_allowance(start: Measured, empty: Measured) -> float:
+    return start.p99_ms / (PROVIDER_MS + 4 * empty.p99_ms)
+
+
+FIGURES = (
+    Figure(
+        f"StartPayment at {PER_S}/s: p99, to {PROVIDER_MS} ms of the provider + 4 times the p99 of an empty call",
+        AT_MOST,
+        1.0,
+        ("start", "start_empty"),
+        _to_allowance,
+    ),
+    Figure(
+        f"StartPayment with a card, to PAID, at {PER_S}/s: p99, to {PROVIDER_MS} ms of the provider + 4 times the p99 of an empty call",
+        AT_MOST,
+        1.0,
+        ("start_charged", "start_empty"),
+        _to_allowance,
+    ),
+)

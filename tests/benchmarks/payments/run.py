@@ -1,0 +1,155 @@
+"""Measures how long a payer waits for a payment to start, and tells what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from galen.balance.v1 import balance_service_pb2
+from galen.orders.v1 import payment_pb2, payment_service_pb2
+
+from deploy.local.payment_sim.testing import API_KEY
+from tests.benchmarks.figures import Held, compare
+from tests.benchmarks.http2_load import percentile_ms
+from tests.benchmarks.machine import describe
+from tests.benchmarks.measured import Measured
+from tests.benchmarks.open_loop import OpenLoop, open_loop
+from tests.benchmarks.orders import data
+from tests.benchmarks.orders.workbench import OrdersBench, orders_workbench
+from tests.benchmarks.payments.figures import FIGURES, PER_S, PROVIDER_MS, TITLES
+from tests.benchmarks.report import PAYMENTS, Run, Section, write
+from tests.benchmarks.servers import BenchmarkFailed, Server, postgres_cpu_s, provider_served, served
+
+EMPTY = ("-m", "tests.benchmarks.server", "empty")
+START = "/galen.orders.v1.PaymentService/StartPayment"
+EMPTY_CALL = "/galen.balance.v1.BalanceService/WithdrawPoints"
+WARM_UP = 20
+MAKERS = 8
+COLUMNS = {"server": "server", "postgres": "PostgreSQL", "provider": "provider", "generator": "generator"}
+INTRODUCTION = """\
+{per_s} calls a second in an open loop: each is sent when it is due, and its latency counts from then. The provider is a process of its
+own (`galen payment-sim`) that takes {provider_ms} ms for each answer; orders is one process that also works off jobs, feed and looks. Every
+call goes through the whole chain, commits the payment, asks the provider and commits what it said; with a card it goes on until the order
+is PAID. An empty call goes through the same chain to a handler that does nothing. {rounds} measurements of {seconds:g} s of each, made in
+turns, counted together.
+"""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentsPlan:
+    """What to measure."""
+
+    seconds: float
+    rounds: int
+    only: set[str]
+
+
+def measure_payments(plan: PaymentsPlan, command: str, folder: Path, output: Path, say: Say) -> Sequence[Held]:
+    """Measures in `folder`, writes into `output`; returns the figures. Raises BenchmarkFailed."""
+    say("making orders to pay")
+    with orders_workbench(folder) as bench, _till(bench, folder) as till:
+        measured = {name: till.measured(name, runs) for name, runs in _rounds(plan, till, say).items()}
+        run = Run(command, describe(folder), bench.postgres_settings)
+    figures = compare(measured, FIGURES)
+    introduction = INTRODUCTION.format(per_s=PER_S, provider_ms=PROVIDER_MS, rounds=plan.rounds, seconds=plan.seconds)
+    write(output, run, Section(PAYMENTS, introduction, "", TITLES, COLUMNS, measured, figures, FIGURES))
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A run of the generator, and the seconds of CPU that were used meanwhile, by who used them."""
+
+    load: OpenLoop
+    cpu_s: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Till:
+    """The servers, and orders that wait to be paid."""
+
+    bench: OrdersBench
+    orders: Server
+    provider: Server
+    empty: Server
+
+    def sample(self, name: str, count: int) -> _Sample:
+        """Raises BenchmarkFailed if a call was refused."""
+        server = self.empty if name == "start_empty" else self.orders
+        path, bodies = (EMPTY_CALL, _empties(count)) if name == "start_empty" else (START, self._starts(name, count))
+        before = self._cpu_s(server)
+        load = open_loop(server.address, path, self.bench.token, bodies, per_s=PER_S)
+        if load.failures:
+            raise BenchmarkFailed(f"{path} failed {len(load.failures)} times: {load.failures[0]}")
+        after = self._cpu_s(server)
+        return _Sample(load, {user: after[user] - before[user] for user in before} | {"generator": load.cpu_s})
+
+    def measured(self, name: str, samples: Sequence[_Sample]) -> Measured:
+        latencies_s = sorted(latency for sample in samples for latency in sample.load.latencies_s)
+        users = COLUMNS if name != "start_empty" else ("server", "generator")
+        cpu_us = {user: 1e6 * sum(sample.cpu_s[user] for sample in samples) / len(latencies_s) for user in users}
+        elapsed_s = sum(sample.load.elapsed_s for sample in samples)
+        return Measured(len(latencies_s) / elapsed_s, percentile_ms(latencies_s, 0.5), percentile_ms(latencies_s, 0.99), cpu_us)
+
+    def _cpu_s(self, server: Server) -> dict[str, float]:
+        return {"server": server.cpu_s, "postgres": postgres_cpu_s(self.bench.postgres), "provider": self.provider.cpu_s}
+
+    def _starts(self, name: str, count: int) -> list[bytes]:
+        """Makes that many orders and returns the requests that start their payments."""
+        self.bench.call("CreateOrder", self.bench.orders, data.carts(data.spread, count), in_flight=MAKERS)
+        card = "pm_card_visa" if name == "start_charged" else ""
+        query = """select customer_id, order_id from orders.customer_order o where state = 1
+                   and not exists (select from orders.payment p where p.order_id = o.order_id) limit %s"""
+        with psycopg.connect(self.bench.uri) as connection:
+            rows = connection.execute(query, (count,)).fetchall()
+        if len(rows) < count:
+            raise BenchmarkFailed("there are too few orders to pay")
+        method = payment_pb2.PAYMENT_METHOD_CARD
+        return [
+            payment_service_pb2.StartPaymentRequest(
+                order=f"customers/{customer}/orders/{order}", method=method, card=card, request_id=str(uuid4())
+            ).SerializeToString()
+            for customer, order in rows
+        ]
+
+
+@contextmanager
+def _till(bench: OrdersBench, folder: Path) -> Iterator[_Till]:
+    key = folder / "provider.key"
+    key.write_text(API_KEY)
+    with provider_served(folder, latency_s=PROVIDER_MS / 1000) as provider:
+        settings = {
+            "BACKGROUND_WORK": "true",
+            "PAYMENT_PROVIDER_ADDRESS": f"http://{provider.address}",
+            "PAYMENT_PROVIDER_KEY_FILE": str(key),
+        }
+        with bench.serving(bench.uri, **settings) as orders, served(EMPTY, folder, {**bench.settings, "DATABASE_URI": bench.uri}) as empty:
+            yield _Till(bench, orders, provider, empty)
+
+
+def _rounds(plan: PaymentsPlan, till: _Till, say: Say) -> dict[str, list[_Sample]]:
+    """Makes all measurements in turns, after a few calls that are not counted."""
+    found: dict[str, list[_Sample]] = {name: [] for name in TITLES if name in plan.only}
+    for name in found:
+        till.sample(name, WARM_UP)
+    for number in range(1, plan.rounds + 1):
+        for name, samples in found.items():
+            samples.append(till.sample(name, round(PER_S * plan.seconds)))
+            last = till.measured(name, samples[-1:])
+            say(f"{number}/{plan.rounds} {TITLES[name]}: p50 {last.p50_ms:.2f} ms, p99 {last.p99_ms:.2f} ms")
+    return found
+
+
+def _empties(count: int) -> list[bytes]:
+    return [
+        balance_service_pb2.WithdrawPointsRequest(
+            account="programs/main/accounts/bench", amount=1, order_number="18", request_id=str(uuid4())
+        ).SerializeToString()
+        for _ in range(count)
+    ]
