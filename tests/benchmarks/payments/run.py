@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +28,11 @@ from tests.benchmarks.servers import BenchmarkFailed, Server, postgres_cpu_s, pr
 EMPTY = ("-m", "tests.benchmarks.server", "empty")
 START = "/galen.orders.v1.PaymentService/StartPayment"
 EMPTY_CALL = "/galen.balance.v1.BalanceService/WithdrawPoints"
+CARD = payment_pb2.PAYMENT_METHOD_CARD
+SETTLED_WITHIN_S = 60.0
 WARM_UP = 20
 MAKERS = 8
+JOBS_LEFT = "select exists (select from orders.procrastinate_jobs where status in ('todo', 'doing'))"
 COLUMNS = {"server": "server", "postgres": "PostgreSQL", "provider": "provider", "generator": "generator"}
 INTRODUCTION = """\
 {per_s} calls a second in an open loop: each is sent when it is due, and its latency counts from then. The provider is a process of its
@@ -101,8 +105,9 @@ class _Till:
         return {"server": server.cpu_s, "postgres": postgres_cpu_s(self.bench.postgres), "provider": self.provider.cpu_s}
 
     def _starts(self, name: str, count: int) -> list[bytes]:
-        """Makes that many orders and returns the requests that start their payments."""
+        """Makes that many orders and returns the requests that start their payments, when nothing of before is left to do."""
         self.bench.call("CreateOrder", self.bench.orders, data.carts(data.spread, count), in_flight=MAKERS)
+        self._settle()
         card = "pm_card_visa" if name == "start_charged" else ""
         query = """select customer_id, order_id from orders.customer_order o where state = 1
                    and not exists (select from orders.payment p where p.order_id = o.order_id) limit %s"""
@@ -110,13 +115,21 @@ class _Till:
             rows = connection.execute(query, (count,)).fetchall()
         if len(rows) < count:
             raise BenchmarkFailed("there are too few orders to pay")
-        method = payment_pb2.PAYMENT_METHOD_CARD
         return [
             payment_service_pb2.StartPaymentRequest(
-                order=f"customers/{customer}/orders/{order}", method=method, card=card, request_id=str(uuid4())
+                order=f"customers/{customer}/orders/{order}", method=CARD, card=card, request_id=str(uuid4())
             ).SerializeToString()
             for customer, order in rows
         ]
+
+    def _settle(self) -> None:
+        """Waits until all jobs are done: whoever makes orders does not work them off."""
+        until = time.monotonic() + SETTLED_WITHIN_S
+        with psycopg.connect(self.bench.uri, autocommit=True) as connection:
+            while connection.execute(JOBS_LEFT).fetchone() != (False,):
+                if time.monotonic() > until:
+                    raise BenchmarkFailed("jobs are not worked off")
+                time.sleep(0.1)
 
 
 @contextmanager
