@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     elif not config.option.collectonly:
         config.stash[STARTED] = started = ExitStack()
         binaries = Path(os.environ["PG_BIN"]) if os.environ.get("PG_BIN") else find_binaries()
-        config.stash[SERVER] = started.enter_context(temporary_postgres(binaries, max_connections=300)).dsn()
+        config.stash[SERVER] = started.enter_context(temporary_postgres(binaries, max_connections=800)).dsn()
 
 
 class StacksInTurn(LoadScopeScheduling):  # type: ignore[misc]
