@@ -49,14 +49,14 @@ class Narrow:
 async def narrow(till: Till, till_settings: OrdersSettings, till_database: AsyncEngine) -> AsyncIterator[Narrow]:
     settings = till_settings.model_copy(update={"background_work": False})
     conninfo = service_conninfo(settings.database_uri, schema=SCHEMA, role=settings.database_role)
-    engines = make_engine(conninfo, size_max=1, prepares=False), make_engine(conninfo, size_max=1, prepares=False)
+    calls, saga = (make_engine(conninfo, size_max=1, wait_limit_s=10, prepares=False) for _ in range(2))
     container = OrdersContainer(settings=settings)
-    container.engine.override(engines[0])
-    container.work_engine.override(engines[1])
+    container.engine.override(calls)
+    container.work_engine.override(saga)
     async with served(service_parts(container)) as server:
         counter = await open_counter(server, till.identities, till.counter.people, container.ordering().payment_steps(), till_database)
         crew = Crew(counter, counter.person(), counter.person("staff"), counter.person("staff", "pharmacist"), counter.person("admin"))
-        yield Narrow(replace(till, counter=counter, server=server, container=container), crew, engines)
+        yield Narrow(replace(till, counter=counter, server=server, container=container), crew, (calls, saga))
         till.simulator.behave(latency_s=0)
 
 
