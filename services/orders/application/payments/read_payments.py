@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from services.orders.domain.errors import OrderNotFound, PaymentNotFound, RefundNotFound
@@ -12,6 +12,7 @@ from services.orders.domain.payments.model import Payment, Refund
 
 # A place in a list: when it was made, and its id.
 Place: TypeAlias = tuple[datetime, UUID]
+Listed = TypeVar("Listed", Payment, Refund)
 
 
 class StoredPayments(Protocol):
@@ -54,17 +55,19 @@ class ReadPayments:
     ) -> tuple[Sequence[Payment], Place | None]:
         """Returns a page, newest first, and where the next one begins, if there is one. Raises OrderNotFound."""
         await self._check(customer_id, order_id)
-        rows = await self._stored.payments(order_id, before=before, limit=limit + 1)
-        page = rows[:limit]
-        return page, (page[-1].created_at, page[-1].id) if len(rows) > limit else None
+        return _page(await self._stored.payments(order_id, before=before, limit=limit + 1), limit)
 
     async def refunds(self, customer_id: str, order_id: UUID, *, before: Place | None, limit: int) -> tuple[Sequence[Refund], Place | None]:
         """Returns a page, newest first, and where the next one begins, if there is one. Raises OrderNotFound."""
         await self._check(customer_id, order_id)
-        rows = await self._stored.refunds(order_id, before=before, limit=limit + 1)
-        page = rows[:limit]
-        return page, (page[-1].created_at, page[-1].id) if len(rows) > limit else None
+        return _page(await self._stored.refunds(order_id, before=before, limit=limit + 1), limit)
 
     async def _check(self, customer_id: str, order_id: UUID) -> None:
         if not await self._stored.has_order(customer_id, order_id):
             raise OrderNotFound
+
+
+def _page(rows: Sequence[Listed], limit: int) -> tuple[Sequence[Listed], Place | None]:
+    """Cuts off the row that was only asked for to know whether more follow."""
+    page = rows[:limit]
+    return page, (page[-1].created_at, page[-1].id) if len(rows) > limit else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.orders.domain.errors import OperationPending, OrderStateRefused
 from services.orders.domain.etags import check_etag
-from services.orders.domain.ordering.model import Actor, EventKind, Order, OrderEvent, Pending, PointsState, State
+from services.orders.domain.ordering.model import Actor, EventKind, Order, OrderEvent, PaymentState, Pending, PointsState, State
 from services.orders.domain.ordering.transitions import (
     Caller,
     Step,
@@ -161,7 +161,11 @@ def _moved(order: Order, row: Transition, now: datetime, terms: Terms) -> Order:
         return replace(order, times=times)
     times = replace(times, due=_due(row.target, order, now, terms), assigned=None)
     settled = replace(order, state=row.target, times=times, assignee="", pending=Pending.NONE, pending_since=None, overdue=False)
-    return replace(settled, points_state=PointsState.PENDING) if row.target is State.COMPLETED else settled
+    if row.target is State.COMPLETED:
+        return replace(settled, points_state=PointsState.PENDING)
+    # What was set aside for an order that ends unpaid is free again.
+    ends_unpaid = row.target in (State.CANCELLED, State.EXPIRED) and order.payment_state is PaymentState.AUTHORIZED
+    return replace(settled, payment_state=PaymentState.UNPAID) if ends_unpaid else settled
 
 
 def _due(target: State, order: Order, now: datetime, terms: Terms) -> datetime | None:

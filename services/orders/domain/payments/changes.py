@@ -12,8 +12,6 @@ from datetime import datetime
 from services.orders.domain.payments.facts import Standing
 from services.orders.domain.payments.model import Card, Payment, PaymentState, Points, Refund, RefundState, Wish
 
-MISMATCH = "provider_mismatch"
-
 
 def with_standing(payment: Payment, standing: Standing) -> Payment:
     """Returns the payment as all facts together say it is. What does not fit it puts it in quarantine, for people to look at."""

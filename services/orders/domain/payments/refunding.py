@@ -11,7 +11,6 @@ from services.orders.domain.errors import RefundNotPossible
 from services.orders.domain.ordering.model import Actor, Order, PointsState, State
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment, Points, Refund, RefundedLine, RefundState
-from services.orders.domain.payments.shares import split_refund
 from shared.errors import AccessDenied
 
 
@@ -49,6 +48,13 @@ def given_by(refunds: Iterable[Refund]) -> Given:
 def as_taken(payment: Payment) -> Payment:
     """Returns the payment as it can be given back: points that were freed cost nothing."""
     return replace(payment, points_minor=0) if payment.points_standing is Points.RELEASED else payment
+
+
+def split_refund(refund_minor: int, *, card_left: int, points_left: int) -> tuple[int, int]:
+    """Returns the card's and the points' share of a refund, by what is left of each; both never exceed what is left."""
+    left = card_left + points_left
+    points = refund_minor * points_left // left if left else 0
+    return refund_minor - points, points
 
 
 def refund_amount(

@@ -76,6 +76,7 @@ async def test_a_rejected_order_costs_nothing(till: Till, crew: Crew) -> None:
     rejected = await crew.pharmacist.act("RejectOrder", await crew.pharmacist.get(order.name), reason="illegible")
 
     assert rejected.state == state_number("CANCELLED")
+    assert rejected.payment.state == OrderPaymentState.ORDER_PAYMENT_STATE_UNPAID
     assert (await till.payment(crew.customer, payment.name)).state == payment_pb2.PAYMENT_STATE_CANCELLED
     assert (await till.account(crew.customer)).available == 100
     assert await till.differences() == []

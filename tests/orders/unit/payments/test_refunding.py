@@ -21,8 +21,8 @@ from services.orders.domain.payments.refunding import (
     points_to_take_back,
     refund_amount,
     refund_lines,
+    split_refund,
 )
-from services.orders.domain.payments.shares import split_refund
 from shared.errors import AccessDenied
 from tests.orders.unit.ordering.orders import OWNER, a_line, an_order, caller
 from tests.orders.unit.payments.outside import START, a_payment
