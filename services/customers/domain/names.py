@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid5
 
 from services.customers.domain.errors import AddressNotFound, CustomerNotFound
+from shared.ids import read_id
 
 _NAMESPACE = UUID("0d9bb5d4-2a53-5f0c-8f4d-6a2f3a1c9e77")
 
@@ -19,7 +20,7 @@ def address_name(customer_id: UUID, address_id: UUID) -> str:
 
 def parse_customer(name: str) -> UUID:
     """Returns the id in a well-formed name. Raises CustomerNotFound if it can't be anybody's."""
-    customer_id = _uuid(name.split("/")[1])
+    customer_id = read_id(name.split("/")[1])
     if customer_id is None:
         raise CustomerNotFound
     return customer_id
@@ -28,7 +29,7 @@ def parse_customer(name: str) -> UUID:
 def parse_address(name: str) -> tuple[UUID, UUID]:
     """Returns the ids of the customer and the address. Raises AddressNotFound if they can't be anybody's."""
     _, customer, _, address = name.split("/")
-    customer_id, address_id = _uuid(customer), _uuid(address)
+    customer_id, address_id = read_id(customer), read_id(address)
     if customer_id is None or address_id is None:
         raise AddressNotFound
     return customer_id, address_id
@@ -37,12 +38,3 @@ def parse_address(name: str) -> tuple[UUID, UUID]:
 def account_request_id(customer_id: UUID) -> UUID:
     """Returns the request_id under which a customer's points account is opened: the same at each try."""
     return uuid5(_NAMESPACE, f"open_account/{customer_id}")
-
-
-def _uuid(text: str) -> UUID | None:
-    """Reads the one spelling that we give out: a resource has one name only."""
-    try:
-        parsed = UUID(text)
-    except ValueError:
-        return None
-    return parsed if str(parsed) == text else None

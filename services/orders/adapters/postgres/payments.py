@@ -22,6 +22,7 @@ from services.orders.domain.payments.changes import is_same, shown, with_standin
 from services.orders.domain.payments.facts import Fact, fold, news
 from services.orders.domain.payments.model import ENDED, Payment, PaymentState
 from services.orders.domain.payments.saga import OrderStanding
+from shared.ids import read_id
 
 LIVE = payment.c.state.not_in([state.value for state in ENDED])
 # How long an answer that may have got lost is waited for, and how often a payer's own doing is looked for. Where people are waited for, it
@@ -116,7 +117,7 @@ class PostgresPayments:
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
         by_intent = (payment.c.intent == intent) & (payment.c.intent != "")
-        query = select(payment.c.payment_id).where(or_(by_intent, payment.c.payment_id == _uuid(payment_id)))
+        query = select(payment.c.payment_id).where(or_(by_intent, payment.c.payment_id == read_id(payment_id)))
         async with self._engine.connect() as connection:
             found: UUID | None = (await connection.execute(query.order_by(by_intent.desc()).limit(1))).scalar()
         return found
@@ -157,10 +158,3 @@ def standing_of(row: Row[Any]) -> OrderStanding:
     return OrderStanding(
         state=State(row.order_state), approved=not row.has_rx or row.reviewed_at is not None, was_paid=row.paid_at is not None
     )
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

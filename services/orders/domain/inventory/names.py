@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.orders.domain.ids import read_id
 from services.orders.domain.inventory.errors import LotNotFound, ReservationNotFound
+from shared.ids import read_id
 
 
 def location_name(location_id: str) -> str:

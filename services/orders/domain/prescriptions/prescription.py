@@ -8,8 +8,8 @@ from datetime import date, datetime
 from uuid import UUID
 
 from services.orders.domain.errors import PrescriptionExpired, PrescriptionMismatch, PrescriptionNotFound, PrescriptionUsedUp
-from services.orders.domain.ids import read_id
 from services.orders.domain.prescriptions.rules import check_refills, last_day
+from shared.ids import read_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

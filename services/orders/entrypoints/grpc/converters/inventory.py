@@ -11,7 +11,6 @@ from galen.inventory.v1 import stock_pb2
 
 from services.orders.application.inventory.ports import LotFilter
 from services.orders.domain.etags import etag_of
-from services.orders.domain.ids import read_id
 from services.orders.domain.inventory.lots import Correction, Delivery
 from services.orders.domain.inventory.model import (
     AffectedOrder,
@@ -29,6 +28,7 @@ from services.orders.domain.inventory.names import level_name, location_name, lo
 from services.orders.entrypoints.grpc.converters.dates import date_fields, day_of
 from shared.errors import GalenError
 from shared.grpc.timestamps import moment, timestamp
+from shared.ids import read_id
 
 
 def location_message(location: Location) -> stock_pb2.Location:

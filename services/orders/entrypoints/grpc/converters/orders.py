@@ -14,7 +14,6 @@ from services.orders.application.ordering.create_order import NewOrder
 from services.orders.application.ordering.update_order import OrderUpdate
 from services.orders.domain.errors import OrderNotFound, PrescriptionNotFound
 from services.orders.domain.etags import etag_of
-from services.orders.domain.ids import read_id
 from services.orders.domain.ordering.creation import Wanted
 from services.orders.domain.ordering.model import DeliveryAddress, Line, LineLot, Order, OrderEvent, State
 from services.orders.domain.ordering.transitions import Caller, allowed_actions
@@ -24,6 +23,7 @@ from services.orders.entrypoints.grpc.converters.money import refund_summary
 from shared.auth.principal import Principal
 from shared.errors import FieldViolation, InvalidRequest
 from shared.grpc.timestamps import timestamp
+from shared.ids import read_id
 
 MAIN_LOCATION = "main"
 

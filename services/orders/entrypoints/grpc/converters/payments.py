@@ -11,12 +11,12 @@ from galen.orders.v1 import payment_service_pb2 as messages
 from services.orders.application.payments.read_payments import Place
 from services.orders.application.payments.reconcile import Compared, Difference
 from services.orders.domain.errors import DuplicateSku, PaymentNotFound, RefundNotFound
-from services.orders.domain.ids import read_id
 from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund
 from services.orders.domain.payments.refunding import WantedRefund
 from services.orders.domain.payments.starting import Wanted
 from services.orders.entrypoints.grpc.converters.money import refund_summary
 from shared.grpc.timestamps import timestamp
+from shared.ids import read_id
 
 # While the payer can still do something with it.
 _CONFIRMABLE = frozenset({PaymentState.STARTED, PaymentState.CONFIRMATION_REQUIRED, PaymentState.ACTION_REQUIRED, PaymentState.PENDING})
