@@ -33,7 +33,7 @@ _CONSOLE = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=struc
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _CONSOLE])
 
 # Servers that the tests of other services need too.
-pytest_plugins = ["tests.balance_fixtures"]
+pytest_plugins = ["tests.balance_fixtures", "tests.accrual_fixtures"]
 
 E2E = "tests/e2e/"
 SERVER = pytest.StashKey[str]()

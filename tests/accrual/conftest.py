@@ -13,10 +13,7 @@ from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceStub
 
 from deploy.local.accrual_sim.testing import SimulatorHandle, running_simulator
 from services.accrual.container import AccrualContainer, service_parts
-from services.accrual.migrations.schema import schema
 from services.accrual.settings import AccrualSettings
-from shared.postgres.migrations import migrate
-from shared.testing.databases import make_role
 from shared.testing.identities import Identities
 from shared.testing.servers import ServedService, served
 from tests.accrual.world import Customer, Owner, World, fresh_number
@@ -32,14 +29,6 @@ def service_token_file(identities: Identities, tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.mktemp("tokens") / "accrual.jwt"
     path.write_text(identities.service_token("accrual"))
     return path
-
-
-@pytest.fixture(scope="session")
-def accrual_role(database_uri: str) -> str:
-    """The role of the service, with the privileges that `migrate` gives; the schema is made with it."""
-    role = make_role(database_uri, "accrual_app")
-    migrate(schema, database_uri, role=role)
-    return role
 
 
 @pytest.fixture

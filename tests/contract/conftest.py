@@ -82,7 +82,7 @@ async def serve_services(deployment: Deployment, simulator: SimulatorHandle, ide
     return {"balance_address": balance.address, "customers_address": customers.address, "accrual_address": accrual.address}
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="module")  # its poller would go on asking about claims that stay open, beside all tests that follow
 async def shop(postgres_server_uri: str, identities: Identities, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     """A database of its own, since the other tests' claims would be polled for too; pages so small that lists have several."""
     with fresh_database(postgres_server_uri) as uri:

@@ -41,6 +41,9 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Folds case and takes accents off; again, for a letter may fold into an accented one."""
-    once = unicodedata.normalize("NFKD", text).casefold()
+    """Folds case and takes accents off; again, for a letter may fold into an accented one.
+
+    By way of capitals, since letters that differ may have the same one: `IŞIK` must find `Işık`.
+    """
+    once = unicodedata.normalize("NFKD", text).upper().casefold()
     return "".join(letter for letter in unicodedata.normalize("NFKD", once) if not unicodedata.combining(letter))

@@ -11,13 +11,10 @@ import pytest_asyncio
 from deploy.local.accrual_sim.testing import SimulatorHandle, running_simulator
 from services.accrual.container import AccrualContainer
 from services.accrual.container import service_parts as accrual_parts
-from services.accrual.migrations.schema import schema as accrual_schema
 from services.accrual.settings import AccrualSettings
 from services.orders.application.ordering.ports import PaymentArbiter
 from services.orders.settings import OrdersSettings
 from shared.grpc.runtime import running
-from shared.postgres.migrations import migrate
-from shared.testing.databases import make_role
 from shared.testing.identities import Identities
 from shared.testing.servers import ServedService, free_port
 from tests.orders.customers_peer import People, people_served
@@ -57,13 +54,6 @@ def open_for(shop_settings: OrdersSettings, identities: Identities, people: Peop
         return open_shop(OrdersSettings(**(shop_settings.model_dump() | changes)), identities, people, arbiter)
 
     return open_with
-
-
-@pytest.fixture(scope="session")
-def accrual_role(database_uri: str) -> str:
-    role = make_role(database_uri, "accrual_app")
-    migrate(accrual_schema, database_uri, role=role)
-    return role
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from tests.orders.refunding import give_back
 from tests.orders.till import Till, eventually
 
 LATENCY_S = 1.0
+# So long that our own work for ten payments counts for little, on a busy machine too.
+LONG_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ async def test_while_the_provider_thinks_no_connection_waits_with_it(
 async def test_many_payments_wait_for_a_slow_provider_at_once(narrow: Narrow) -> None:
     """One after the other they would take ten times the provider's time."""
     orders: list[Order] = [await narrow.till.counter.ordered(narrow.crew.customer) for _ in range(10)]
-    narrow.till.simulator.behave(latency_s=LATENCY_S)
+    narrow.till.simulator.behave(latency_s=LONG_S)
     begun = asyncio.get_running_loop().time()
 
     payments = await asyncio.gather(*(narrow.till.pay(narrow.crew.customer, order) for order in orders))
 
     assert {payment.state for payment in payments} == {payment_pb2.PAYMENT_STATE_CAPTURED}
-    assert asyncio.get_running_loop().time() - begun < 5 * LATENCY_S
+    assert asyncio.get_running_loop().time() - begun < 5 * LONG_S

@@ -27,6 +27,7 @@ def test_an_order_is_found_by_its_number_name_phone_and_medicines() -> None:
         ("  Álvarez  IBU-4", ["alvarez", "ibu", "4"]),
         ("ÁLVAREZ alvarez", ["alvarez"]),
         ("Straße ﬁn", ["strasse", "fin"]),
+        ("Işık IŞIK ışık", ["isik"]),
         ("!!! & | <-> :* ' \\", []),
         ("a'b:*", ["a", "b"]),
         ("Ω μ 你好", ["ω", "μ", "你好"]),

@@ -30,8 +30,10 @@ class FakeFeed:
         self._part = part
 
     async def end(self) -> int:
+        # As it is when it is asked, however late the answer comes.
+        last = self.last
         await self._look()
-        return self.last
+        return last
 
     async def read(self, scope: FeedScope, after: int) -> FeedPart:
         await self._look()
