@@ -15,17 +15,17 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, Self
 
 import psutil
 
+from deploy.local.ports import LOOPBACK, Address, AddressUnusable, any_free_port, reserved
 from deploy.local.postgres_binaries import (
     Account,
     PostgresUnusable,
@@ -38,7 +38,6 @@ from deploy.local.postgres_binaries import (
     version_of,
 )
 
-HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 """For tests: acknowledged commits survive a killed server (the kernel has the pages), not a crash of the machine."""
@@ -84,6 +83,7 @@ class EmbeddedPostgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
         self._port = 0
+        self._reserved = ExitStack()
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,7 +111,7 @@ class EmbeddedPostgres:
 
     def dsn(self, database: str = "postgres") -> str:
         """`postgresql://` URI of the superuser for a database (which need not exist yet)."""
-        return f"postgresql://{SUPERUSER}:{self._password_file.read_text().strip()}@{HOST}:{self._port}/{database}"
+        return f"postgresql://{SUPERUSER}:{self._password_file.read_text().strip()}@{LOOPBACK}:{self._port}/{database}"
 
     def start(self) -> None:
         """Make the cluster if there is none, end a server that a killed run left behind, start, wait until it accepts connections.
@@ -148,6 +148,7 @@ class EmbeddedPostgres:
         finally:
             if self._lock:
                 self._lock.close()
+            self._reserved.close()
 
     def _end_process(self, mode: StopMode, timeout_s: float) -> None:
         process, self._process = self._process, None
@@ -277,6 +278,7 @@ class EmbeddedPostgres:
     def _start_on_a_free_port(self) -> None:
         for _ in range(PORT_ATTEMPTS):
             port = self._choose_port()
+            self._reserve(port)
             self._launch(port)
             if self._wait_until_ready():
                 self._port = port
@@ -288,18 +290,22 @@ class EmbeddedPostgres:
         raise PostgresUnusable(f"PostgreSQL did not start; the end of {self.log_file}:\n{self._log_tail()}")
 
     def _choose_port(self) -> int:
-        if self._asked_port or (self._port and _is_free(self._port)):
+        if self._asked_port or (self._port and Address(LOOPBACK, self._port).is_free):
             return self._asked_port or self._port
         kept = self.home / "port"
-        if kept.exists() and _is_free(port := int(kept.read_text())):
+        if kept.exists() and Address(LOOPBACK, port := int(kept.read_text())).is_free:
             return port
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            return int(probe.getsockname()[1])
+        return any_free_port()
+
+    def _reserve(self, port: int) -> None:
+        """For the time between a crash and the new start. Where it is taken, the server's log will tell."""
+        self._reserved.close()
+        with suppress(AddressUnusable):
+            self._reserved = reserved(Address(LOOPBACK, port))
 
     def _launch(self, port: int) -> None:
         """In a session of its own: Ctrl-C in the terminal must not stop the server before those who use it."""
-        settings = {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": "", **self._settings}
+        settings = {"listen_addresses": LOOPBACK, "port": str(port), "unix_socket_directories": "", **self._settings}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES_MAX:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
@@ -336,16 +342,6 @@ class EmbeddedPostgres:
         with self.log_file.open("rb") as log:
             log.seek(self._log_start)
             return log.read()[-4000:].decode(errors="replace").strip()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from psycopg.conninfo import make_conninfo
 
-from deploy.local.ports import any_free_port
+from deploy.local.ports import LOOPBACK, Address, any_free_port, reserved
 from deploy.local.stack import DATABASE
 from deploy.local.state_folder import PROJECT, StateFolder
 
@@ -61,6 +61,7 @@ class StackProcess:
     def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
         self.state = StateFolder(folder / "state")
         self.edge_port = any_free_port()
+        self._edge = reserved(Address(LOOPBACK, self.edge_port))
         self.output_file = folder / "output.log"
         self.started_at = 0.0
         self.arguments = arguments
@@ -135,6 +136,7 @@ class StackProcess:
         """Stops what a test left running."""
         if self._process is not None and not self._ended():
             await self.stop(signal.SIGTERM)
+        self._edge.close()
 
     def pid(self, name: str) -> int | None:
         """The process of a program, of PostgreSQL or of the supervisor itself; None while it does not run."""

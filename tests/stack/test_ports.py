@@ -1,12 +1,15 @@
 """Addresses: how they may be written, what is refused, what moves."""
 
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deploy.local.ports import Address, AddressUnusable, PortLocks, PortPlan, any_free_port
+from deploy.local.ports import Address, AddressUnusable, PortLocks, PortPlan, any_free_port, reserved
+
+IP_LOCAL_PORT_RANGE = 51  # of Linux' in.h; the socket module has no name for it yet
 
 
 @pytest.mark.parametrize(
@@ -92,8 +95,51 @@ def test_a_port_that_another_stack_has_chosen_but_not_opened_is_taken(locks: Por
     PortPlan(locks).take_edge(Address("127.0.0.1", usual))
 
 
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def connect_from(port: int, server: socket.socket) -> None:
+    """Connects as every program does, but of all ports the kernel may choose this one only. Skips where a program cannot ask for that."""
+    with socket.socket() as client:
+        try:
+            client.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("HH", port, port))
+        except OSError:
+            pytest.skip("Linux 6.3 is needed")
+        client.connect(server.getsockname())
+
+
+def test_the_port_of_a_program_that_does_not_listen_yet_is_no_connection_s(server: socket.socket) -> None:
+    address = Address("127.0.0.1", any_free_port())
+    with reserved(address), pytest.raises(OSError, match="Cannot assign"):
+        connect_from(address.port, server)
+    connect_from(address.port, server)
+
+
+def test_a_program_listens_on_its_reserved_port_and_does_so_again_after_a_restart() -> None:
+    address = Address("127.0.0.1", any_free_port())
+    with reserved(address):
+        for _ in range(2):
+            with socket.create_server((address.host, address.port)) as program:
+                with socket.create_connection((address.host, address.port)):
+                    program.accept()[0].close()
+                assert not address.is_free
+
+
+def test_ports_given_out_stay_reserved(locks: PortLocks, server: socket.socket) -> None:
+    given = PortPlan(locks).take("balance", any_free_port())
+    with pytest.raises(OSError, match="Cannot assign"):
+        connect_from(given.port, server)
+    locks.close()
+    connect_from(given.port, server)
+
+
 def test_locks_of_somebody_else_are_not_touched(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "locks").symlink_to(tmp_path / "theirs")
-    assert PortLocks(tmp_path / "locks").hold(8080)
+    locks = PortLocks(tmp_path / "locks")
+    assert locks.hold(Address("127.0.0.1", any_free_port()))
+    locks.close()
     assert list((tmp_path / "theirs").iterdir()) == []
