@@ -106,6 +106,9 @@ class Customers:
     async def get_address(self, name: str) -> Address:
         return (await self.stub.GetAddress(messages.GetAddressRequest(name=name), **self._options)).address
 
+    async def recipient(self, name: str, address: str) -> messages.ResolveRecipientResponse:
+        return await self.stub.ResolveRecipient(messages.ResolveRecipientRequest(name=name, address=address), **self._options)
+
     async def list_addresses(self, parent: str, *, page_size: int = 0, page_token: str = "") -> messages.ListAddressesResponse:
         request = messages.ListAddressesRequest(parent=parent, page_size=page_size, page_token=page_token)
         return await self.stub.ListAddresses(request, **self._options)

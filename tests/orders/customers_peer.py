@@ -33,42 +33,44 @@ class People:
     display_name: str = "Ann Example"
     asked: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
-    at_once: int = 0
-    at_once_max: int = 0
     port: int = 0
 
-    async def GetCustomer(self, request: messages.GetCustomerRequest, context: Context) -> messages.GetCustomerResponse:
-        await self._met(request.name, context)
+    async def ResolveRecipient(self, request: messages.ResolveRecipientRequest, context: Context) -> messages.ResolveRecipientResponse:
+        await self._met(" ".join(filter(None, (request.name, request.address))), context)
         if NOBODY in request.name:
             await refuse(context, CustomerNotFound())
-        customer = customer_pb2.Customer(
-            name=request.name, login="ann", display_name=self.display_name, phone=self.phone, email="ann@example.com"
+        if request.address.endswith(NOWHERE):
+            await refuse(context, AddressNotFound())
+        return messages.ResolveRecipientResponse(
+            customer=self._customer(request.name), address=_address(request.address) if request.address else None
         )
-        return messages.GetCustomerResponse(customer=customer)
 
     async def GetAddress(self, request: messages.GetAddressRequest, context: Context) -> messages.GetAddressResponse:
         await self._met(request.name, context)
         if request.name.endswith(NOWHERE):
             await refuse(context, AddressNotFound())
-        address = address_pb2.Address(
-            name=request.name, recipient="Ann", phone="+35311111", lines=["1 Main St"], city="Dublin", postal_code="D1", country_code="IE"
-        )
-        return messages.GetAddressResponse(address=address)
+        return messages.GetAddressResponse(address=_address(request.name))
+
+    def _customer(self, name: str) -> customer_pb2.Customer:
+        return customer_pb2.Customer(name=name, login="ann", display_name=self.display_name, phone=self.phone, email="ann@example.com")
 
     async def _met(self, name: str, context: Context) -> None:
         self.asked.append(name)
         self.tokens.append(str(dict(context.invocation_metadata() or ()).get("authorization")))
-        self.at_once += 1
-        self.at_once_max = max(self.at_once_max, self.at_once)
         await asyncio.sleep(self.slow_s)
-        self.at_once -= 1
         if self.away:
             await refuse(context, Unavailable())
 
 
+def _address(name: str) -> address_pb2.Address:
+    return address_pb2.Address(
+        name=name, recipient="Ann", phone="+35311111", lines=["1 Main St"], city="Dublin", postal_code="D1", country_code="IE"
+    )
+
+
 def _methods(people: People) -> dict[str, Any]:
     kinds: dict[str, tuple[Any, Any]] = {
-        "GetCustomer": (people.GetCustomer, messages.GetCustomerRequest),
+        "ResolveRecipient": (people.ResolveRecipient, messages.ResolveRecipientRequest),
         "GetAddress": (people.GetAddress, messages.GetAddressRequest),
     }
     return {

@@ -98,6 +98,9 @@ class Customers(Protocol):
     async def find(self, customer_id: UUID) -> Customer | None:
         """Returns the customer."""
 
+    async def find_recipient(self, customer_id: UUID, address_id: UUID) -> tuple[Customer, Address | None] | None:
+        """Returns the customer and this address of theirs, None where there is none; None without such a customer."""
+
     async def without_account(self, *, older_than_s: float, after: UUID | None, limit: int) -> Sequence[UUID]:
         """Returns customers who registered that long ago and have no account yet, in the order of their ids, from `after` on."""
 

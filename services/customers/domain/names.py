@@ -35,6 +35,12 @@ def parse_address(name: str) -> tuple[UUID, UUID]:
     return customer_id, address_id
 
 
+def own_address(customer_id: UUID, name: str) -> UUID | None:
+    """Returns the id of the address in its well-formed name; None if it can't be an address of the customer."""
+    _, customer, _, address = name.split("/")
+    return read_id(address) if read_id(customer) == customer_id else None
+
+
 def account_request_id(customer_id: UUID) -> UUID:
     """Returns the request_id under which a customer's points account is opened: the same at each try."""
     return uuid5(_NAMESPACE, f"open_account/{customer_id}")

@@ -10,6 +10,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from services.customers.application.ports import Hasher, Registration, Token
+from services.customers.domain.address import Address
 from services.customers.domain.customer import Customer
 from services.customers.domain.login import Attempt
 
@@ -101,6 +102,9 @@ class MemoryCustomers:
     missing: list[UUID]
 
     async def find(self, customer_id: UUID) -> Customer | None:
+        return None
+
+    async def find_recipient(self, customer_id: UUID, address_id: UUID) -> tuple[Customer, Address | None] | None:
         return None
 
     async def without_account(self, *, older_than_s: float, after: UUID | None, limit: int) -> Sequence[UUID]:

@@ -11,6 +11,7 @@ import structlog
 from galen.customers.v1 import address_pb2, customer_service_pb2
 from galen.customers.v1.customer_service_pb2_grpc import CustomerServiceStub
 
+from services.orders.application.ordering.ports import Recipient
 from services.orders.domain.errors import AddressNotFound, CustomerNotFound
 from services.orders.domain.ordering.model import Contact, DeliveryAddress
 from shared.errors import Unavailable
@@ -45,14 +46,18 @@ class CustomersPeer:
             finally:
                 self._customers = None
 
-    async def contact(self, customer_id: str) -> Contact:
-        """Raises CustomerNotFound, Unavailable, DeadlineExceeded."""
-        request = customer_service_pb2.GetCustomerRequest(name=f"customers/{customer_id}")
+    async def recipient(self, customer_id: str, address_id: str | None) -> Recipient:
+        """Raises CustomerNotFound, AddressNotFound, Unavailable, DeadlineExceeded."""
+        name = f"customers/{customer_id}"
+        address = "" if address_id is None else f"{name}/addresses/{address_id}"
+        request = customer_service_pb2.ResolveRecipientRequest(name=name, address=address)
         try:
-            customer = (await self._peer().GetCustomer(request, timeout=remaining_s(CALL_LIMIT_S))).customer
+            found = await self._peer().ResolveRecipient(request, timeout=remaining_s(CALL_LIMIT_S))
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from error
-        return Contact(customer.display_name or customer.login, customer.phone, customer.email)
+        customer = found.customer
+        contact = Contact(customer.display_name or customer.login, customer.phone, customer.email)
+        return Recipient(contact, _copy(found.address) if address else None)
 
     async def address(self, customer_id: str, address_id: str) -> DeliveryAddress:
         """Raises AddressNotFound, Unavailable, DeadlineExceeded."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 from uuid import UUID
 
 from services.orders.application.inventory.stock import Cause
@@ -17,6 +15,7 @@ from services.orders.application.ordering.ports import (
     NumberTaken,
     OrderTransaction,
     OrderTransactions,
+    Recipient,
 )
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.errors import AddressNotFound, InsufficientStock
@@ -25,8 +24,6 @@ from services.orders.domain.ordering.changes import Terms
 from services.orders.domain.ordering.commands import check_each_once
 from services.orders.domain.ordering.creation import Wanted, check_periods, check_prescriptions, period_limits, priced
 from services.orders.domain.ordering.model import (
-    Contact,
-    DeliveryAddress,
     EventKind,
     Fulfilment,
     Line,
@@ -39,8 +36,6 @@ from services.orders.domain.ordering.search import stored_words
 from services.orders.domain.ordering.transitions import ADMIN, CUSTOMER, STAFF, Caller
 from shared.clock import Clock
 from shared.requests import RequestKey
-
-T = TypeVar("T")
 
 # Who makes orders: customers their own, staff at the counter.
 MAKERS = (CUSTOMER, STAFF, ADMIN)
@@ -56,12 +51,6 @@ class NewOrder:
     location_id: str
     note: str
     validate_only: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Profile:
-    contact: Contact
-    address: DeliveryAddress | None
 
 
 class CreateOrder:
@@ -94,39 +83,36 @@ class CreateOrder:
         check_each_once([one.sku for one in new.wanted])
         try:
             _refuse_short(new, looked)
-            profile = await self._profile(new)
-            return await self._numbered(new, profile, caller, None if new.validate_only else key)
+            recipient = await self._recipient(new)
+            return await self._numbered(new, recipient, caller, None if new.validate_only else key)
         except StockShort as short:
             self._observer.stock_was_short(new.location_id, short.lines)
             raise InsufficientStock(short.lines) from short
 
-    async def _numbered(self, new: NewOrder, profile: _Profile, caller: Caller, key: RequestKey | None) -> Order:
+    async def _numbered(self, new: NewOrder, recipient: Recipient, caller: Caller, key: RequestKey | None) -> Order:
         """Begins anew where the number that was drawn is another order's."""
         while True:
             try:
-                return await self._create(new, profile, caller, key)
+                return await self._create(new, recipient, caller, key)
             except NumberTaken:
                 continue
 
-    async def _profile(self, new: NewOrder) -> _Profile:
-        """Asks for both at once. The address of somebody else is not even asked for."""
+    async def _recipient(self, new: NewOrder) -> Recipient:
+        """The address of somebody else is not even asked for."""
         if new.address is None:
-            return _Profile(await self._profiles.contact(new.customer_id), None)
+            return await self._profiles.recipient(new.customer_id, None)
         customer_id, address_id = new.address
         if customer_id != new.customer_id:
             raise AddressNotFound
-        contact, address = await asyncio.gather(
-            self._profiles.contact(customer_id), self._profiles.address(customer_id, address_id), return_exceptions=True
-        )
-        return _Profile(_answer(contact), _answer(address))
+        return await self._profiles.recipient(customer_id, address_id)
 
-    async def _create(self, new: NewOrder, profile: _Profile, caller: Caller, key: RequestKey | None) -> Order:
+    async def _create(self, new: NewOrder, recipient: Recipient, caller: Caller, key: RequestKey | None) -> Order:
         """Without a key everything is done and nothing committed."""
         async with self._transactions.begin() as transaction:
             found = await transaction.begin_order(key, [one.sku for one in new.wanted])
             if isinstance(found, Order):
                 return found
-            order = self._order(new, profile, await self._judged(transaction, new, found), found[new.wanted[0].sku].currency)
+            order = self._order(new, recipient, await self._judged(transaction, new, found), found[new.wanted[0].sku].currency)
             event = _created(order, caller)
             await transaction.insert(order, event, _words(order))
             named = _prescriptions(order.lines)
@@ -150,9 +136,9 @@ class CreateOrder:
             check_prescriptions(lines, await transaction.lock_prescriptions(new.customer_id, named), now.date())
         return lines
 
-    def _order(self, new: NewOrder, profile: _Profile, lines: tuple[Line, ...], currency: str) -> Order:
+    def _order(self, new: NewOrder, recipient: Recipient, lines: tuple[Line, ...], currency: str) -> Order:
         now = self._clock.now()
-        fulfilment = Fulfilment.PICKUP if profile.address is None else Fulfilment.DELIVERY
+        fulfilment = Fulfilment.PICKUP if recipient.address is None else Fulfilment.DELIVERY
         return Order(
             id=self._identifiers.order_id(),
             customer_id=new.customer_id,
@@ -162,8 +148,8 @@ class CreateOrder:
             currency=currency,
             lines=lines,
             fulfilment=fulfilment,
-            contact=profile.contact,
-            delivery_address=profile.address,
+            contact=recipient.contact,
+            delivery_address=recipient.address,
             note=new.note,
             created_at=now,
             updated_at=now,
@@ -178,13 +164,6 @@ def _refuse_short(new: NewOrder, looked: Looked) -> None:
     if looked.short:
         priced(new.wanted, looked.medicines)
         raise StockShort(looked.short)
-
-
-def _answer(answer: T | BaseException) -> T:
-    """Raises what one of two calls failed with, once both have ended."""
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
 
 
 def _prescriptions(lines: Sequence[Line]) -> set[UUID]:

@@ -20,11 +20,19 @@ from services.orders.domain.prescriptions.prescription import Prescription
 from shared.requests import RequestKey
 
 
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom an order is for. `address` is None for one that is collected."""
+
+    contact: Contact
+    address: DeliveryAddress | None
+
+
 class CustomerProfiles(Protocol):
     """The customers service. Asked before a transaction, never in one."""
 
-    async def contact(self, customer_id: str) -> Contact:
-        """Raises CustomerNotFound, Unavailable."""
+    async def recipient(self, customer_id: str, address_id: str | None) -> Recipient:
+        """Returns the profile and the address, if one is named. Raises CustomerNotFound, AddressNotFound, Unavailable."""
 
     async def address(self, customer_id: str, address_id: str) -> DeliveryAddress:
         """Raises AddressNotFound, Unavailable."""

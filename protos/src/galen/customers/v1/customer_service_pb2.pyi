@@ -299,6 +299,62 @@ class GetAddressResponse(_message.Message):
 Global___GetAddressResponse: _TypeAlias = GetAddressResponse  # noqa: Y015
 
 @_typing.final
+class ResolveRecipientRequest(_message.Message):
+    """Asks for a profile and an address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`customers/{customer}`."""
+    address: _builtins.str
+    """`customers/{customer}/addresses/{address}`; empty to read the profile alone."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveRecipientRequest: _TypeAlias = ResolveRecipientRequest  # noqa: Y015
+
+@_typing.final
+class ResolveRecipientResponse(_message.Message):
+    """Who it is for, and where it goes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def customer(self) -> _customer_pb2.Customer:
+        """The customer."""
+
+    @_builtins.property
+    def address(self) -> _address_pb2.Address:
+        """The address; unset if none was asked for."""
+
+    def __init__(
+        self,
+        *,
+        customer: _customer_pb2.Customer | None = ...,
+        address: _address_pb2.Address | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "customer", b"customer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "customer", b"customer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveRecipientResponse: _TypeAlias = ResolveRecipientResponse  # noqa: Y015
+
+@_typing.final
 class ListAddressesRequest(_message.Message):
     """Asks for a page of addresses."""
 

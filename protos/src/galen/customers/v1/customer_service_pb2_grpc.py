@@ -63,6 +63,11 @@ class CustomerServiceStub:
                 request_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressRequest.SerializeToString,
                 response_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressResponse.FromString,
                 _registered_method=True)
+        self.ResolveRecipient = channel.unary_unary(
+                '/galen.customers.v1.CustomerService/ResolveRecipient',
+                request_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientRequest.SerializeToString,
+                response_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientResponse.FromString,
+                _registered_method=True)
         self.ListAddresses = channel.unary_unary(
                 '/galen.customers.v1.CustomerService/ListAddresses',
                 request_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ListAddressesRequest.SerializeToString,
@@ -132,6 +137,15 @@ class CustomerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveRecipient(self, request, context):
+        """Reads for whom an order is and where it goes: a profile and, if one is named, one of the customer's addresses, as they are at one moment.
+
+        Errors: CUSTOMER_NOT_FOUND, ADDRESS_NOT_FOUND (an address of somebody else included).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAddresses(self, request, context):
         """Lists addresses, newest first.
 
@@ -186,6 +200,11 @@ def add_CustomerServiceServicer_to_server(servicer, server):
                     servicer.GetAddress,
                     request_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressRequest.FromString,
                     response_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressResponse.SerializeToString,
+            ),
+            'ResolveRecipient': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveRecipient,
+                    request_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientRequest.FromString,
+                    response_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientResponse.SerializeToString,
             ),
             'ListAddresses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAddresses,
@@ -342,6 +361,33 @@ class CustomerService:
             '/galen.customers.v1.CustomerService/GetAddress',
             galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressRequest.SerializeToString,
             galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveRecipient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.customers.v1.CustomerService/ResolveRecipient',
+            galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientRequest.SerializeToString,
+            galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,11 @@ class CustomerServiceStub:
 
     Errors: ADDRESS_NOT_FOUND.
     """
+    ResolveRecipient: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.ResolveRecipientRequest, _customer_service_pb2.ResolveRecipientResponse]
+    """Reads for whom an order is and where it goes: a profile and, if one is named, one of the customer's addresses, as they are at one moment.
+
+    Errors: CUSTOMER_NOT_FOUND, ADDRESS_NOT_FOUND (an address of somebody else included).
+    """
     ListAddresses: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.ListAddressesRequest, _customer_service_pb2.ListAddressesResponse]
     """Lists addresses, newest first.
 
@@ -111,6 +116,11 @@ class CustomerServiceAsyncStub(CustomerServiceStub):
     """Reads an address.
 
     Errors: ADDRESS_NOT_FOUND.
+    """
+    ResolveRecipient: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.ResolveRecipientRequest, _customer_service_pb2.ResolveRecipientResponse]  # type: ignore[assignment]
+    """Reads for whom an order is and where it goes: a profile and, if one is named, one of the customer's addresses, as they are at one moment.
+
+    Errors: CUSTOMER_NOT_FOUND, ADDRESS_NOT_FOUND (an address of somebody else included).
     """
     ListAddresses: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.ListAddressesRequest, _customer_service_pb2.ListAddressesResponse]  # type: ignore[assignment]
     """Lists addresses, newest first.
@@ -188,6 +198,17 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads an address.
 
         Errors: ADDRESS_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveRecipient(
+        self,
+        request: _customer_service_pb2.ResolveRecipientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_customer_service_pb2.ResolveRecipientResponse, _abc.Awaitable[_customer_service_pb2.ResolveRecipientResponse]]:
+        """Reads for whom an order is and where it goes: a profile and, if one is named, one of the customer's addresses, as they are at one moment.
+
+        Errors: CUSTOMER_NOT_FOUND, ADDRESS_NOT_FOUND (an address of somebody else included).
         """
 
     @_abc_1.abstractmethod

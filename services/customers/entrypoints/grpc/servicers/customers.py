@@ -11,7 +11,7 @@ from services.customers.application.read_customer import ReadCustomer
 from services.customers.application.set_roles import SetRoles
 from services.customers.application.update_customer import UpdateCustomer
 from services.customers.domain.errors import CustomerNotFound
-from services.customers.domain.names import parse_address, parse_customer
+from services.customers.domain.names import own_address, parse_address, parse_customer
 from services.customers.entrypoints.grpc.converters import (
     address_message,
     customer_message,
@@ -62,6 +62,13 @@ class CustomerServicer(customer_service_pb2_grpc.CustomerServiceServicer):
 
     async def GetAddress(self, request: messages.GetAddressRequest, context: Context) -> messages.GetAddressResponse:
         return messages.GetAddressResponse(address=address_message(await self._addresses.get(*parse_address(request.name))))
+
+    async def ResolveRecipient(self, request: messages.ResolveRecipientRequest, context: Context) -> messages.ResolveRecipientResponse:
+        customer_id = parse_customer(request.name)
+        if not request.address:
+            return messages.ResolveRecipientResponse(customer=customer_message(await self._customers.get(customer_id)))
+        customer, address = await self._customers.with_address(customer_id, own_address(customer_id, request.address))
+        return messages.ResolveRecipientResponse(customer=customer_message(customer), address=address_message(address))
 
     async def ListAddresses(self, request: messages.ListAddressesRequest, context: Context) -> messages.ListAddressesResponse:
         before = read_position(self._page_tokens.open(request))
