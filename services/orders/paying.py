@@ -27,6 +27,7 @@ from services.orders.application.payments.make_refunds import MakeRefunds
 from services.orders.application.payments.order_steps import StepsOfOrders
 from services.orders.application.payments.read_payments import ReadPayments
 from services.orders.application.payments.reconcile import Reconcile
+from services.orders.application.payments.resolve_quarantine import ResolveQuarantine
 from services.orders.application.payments.start_payment import StartPayment
 from services.orders.application.payments.take_messages import TakeMessages
 from services.orders.entrypoints.grpc.servicers.payments import PaymentServicer
@@ -120,6 +121,9 @@ class PayingContainer(containers.DeclarativeContainer):
             observer=observer,
         ),
         refunds,
+        providers.Singleton(
+            ResolveQuarantine, transactions, driver, identifiers, patience_s=providers.Object(partial(time_for_others, STARTING_S))
+        ),
         messages,
         providers.Singleton(Reconcile, reads, provider, points),
         page_tokens,

@@ -119,6 +119,13 @@ ORDERS: Mapping[str, dict[str, Any]] = {
     "GetPayment": {"name": f"{ORDER}/payments/{UNKNOWN_ID}"},
     "ListPayments": {"parent": ORDER},
     "CreateRefund": {"order": ORDER, "amountMinor": 100, "reason": "goodwill"},
+    "InspectPayment": {"name": f"{ORDER}/payments/{UNKNOWN_ID}"},
+    "ResolveQuarantine": {
+        "name": f"{ORDER}/payments/{UNKNOWN_ID}",
+        "decision": "QUARANTINE_DECISION_ACCEPT",
+        "etag": '"1"',
+        "reason": "goodwill",
+    },
     "GetRefund": {"name": f"{ORDER}/refunds/{UNKNOWN_ID}"},
     "ListRefunds": {"parent": ORDER},
     "DeliverWebhook": {"body": "e30=", "signature": "t=1700000000,v1=00"},

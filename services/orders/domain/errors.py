@@ -188,7 +188,7 @@ class OwnOrder(OrdersError):
     reason = "OWN_ORDER"
 
     def __init__(self) -> None:
-        super().__init__("nobody reviews an order of their own")
+        super().__init__("nobody decides on an order of their own")
 
 
 class SecondPersonRequired(OrdersError):
@@ -290,6 +290,20 @@ class RefundNotPossible(OrdersError):
 
     def __init__(self, refundable: int) -> None:
         super().__init__("nothing was paid, or more would be given back than was", metadata={"refundable": str(refundable)})
+
+
+class PaymentNotQuarantined(OrdersError):
+    reason = "PAYMENT_NOT_QUARANTINED"
+
+    def __init__(self) -> None:
+        super().__init__("the payment is not in quarantine")
+
+
+class DecisionNotPossible(OrdersError):
+    reason = "DECISION_NOT_POSSIBLE"
+
+    def __init__(self, obstacle: str) -> None:
+        super().__init__("what the provider says does not allow this decision", metadata={"obstacle": obstacle})
 
 
 class WebhookSignatureInvalid(OrdersError):

@@ -9,12 +9,14 @@ from uuid import UUID
 from sqlalchemy import exists, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.orders.adapters.postgres.payment_rows import PAYMENT_COLUMNS, REFUND_COLUMNS, payment_of, refund_of
+from services.orders.adapters.postgres.payment_rows import FACT_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, fact_of, payment_of, refund_of
 from services.orders.adapters.postgres.payment_tables import payment as payment_table
+from services.orders.adapters.postgres.payment_tables import payment_fact
 from services.orders.adapters.postgres.payment_tables import refund as refund_table
 from services.orders.adapters.postgres.payments import standing_of, with_order
 from services.orders.adapters.postgres.tables import customer_order
 from services.orders.application.payments.read_payments import Place
+from services.orders.domain.payments.facts import Fact
 from services.orders.domain.payments.model import Payment, PaymentState, Refund, RefundState
 from services.orders.domain.payments.saga import OrderStanding
 
@@ -36,6 +38,15 @@ class PostgresPaymentReads:
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(*PAYMENT_COLUMNS).where(*own))).first()
         return None if row is None else payment_of(row)
+
+    async def said_of(self, customer_id: str, order_id: UUID, payment_id: UUID) -> tuple[Payment, Sequence[Fact], bool] | None:
+        table = payment_table.c
+        own = (table.payment_id == payment_id, table.order_id == order_id, table.customer_id == customer_id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(with_order().where(*own))).first()
+            facts = await connection.execute(select(*FACT_COLUMNS).where(payment_fact.c.payment_id == payment_id))
+            known = [fact_of(each) for each in facts]
+        return None if row is None else (payment_of(row), known, standing_of(row).was_paid)
 
     async def refund(self, customer_id: str, order_id: UUID, refund_id: UUID) -> Refund | None:
         table = refund_table.c

@@ -46,6 +46,8 @@ payment = Table(
     *(Column(name, Text, nullable=False) for name in ("customer_id", "order_number", "currency")),
     *(Column(name, SmallInteger, nullable=False) for name in ("method", "state", "wish", "card_standing", "points_standing")),
     *_amounts("card_minor", "points_minor", "captured_minor", "refunded_minor", "points_captured_minor", "points_returned_minor"),
+    # What was taken in place of what was asked for, and people have accepted; 0 if they had not to.
+    *_amounts("accepted_minor"),
     *(Column(name, Boolean, nullable=False) for name in ("manual_capture", "quarantined", "settled")),
     *_texts("card", "intent", "client_secret", "redirect_url", "hold", "points_operation", "failure"),
     *(Column(name, _TIME) for name in ("authorized_at", "captured_at")),

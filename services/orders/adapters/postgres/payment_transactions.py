@@ -19,8 +19,9 @@ from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.commands import PAYMENT
 from services.orders.domain.ordering.model import Action, EventKind, Order, OrderEvent, State
 from services.orders.domain.payments.changes import settled, shown
+from services.orders.domain.payments.facts import Fact
 from services.orders.domain.payments.model import Payment, Refund
-from services.orders.domain.payments.refunding import given_by, refund_amount, refund_lines
+from services.orders.domain.payments.refunding import given_by, left_of, refund_amount, refund_lines
 from shared.jobs.queue import JobQueue
 from shared.requests import RequestKey
 
@@ -73,8 +74,15 @@ class PostgresPaymentTransaction:
     async def add_refund(self, refund: Refund) -> None:
         await add_refund(self._connection, self._jobs, refund)
 
+    async def facts_of(self, payment_id: UUID) -> Sequence[Fact]:
+        return await self._payments.add_facts(payment_id, ())
+
     async def end_payment(self, payment: Payment) -> None:
         await self._payments.store(payment)
+
+    async def resume_payment(self, payment: Payment) -> None:
+        await self._payments.store(payment)
+        await self._jobs.enqueue(self._connection, DRIVE_PAYMENT_JOB, after_s=BACKSTOP_S, payment_id=str(payment.id))
 
     async def store_order(self, before: Order, outcome: Outcome) -> None:
         await self._orders.store(before, outcome.order)
@@ -162,7 +170,7 @@ class PaymentsToFollow:
         left = {sku: quantity - given.quantities.get(sku, 0) for sku, quantity in quantities.items()}
         free = {line.sku for line in order.lines if not line.unit_price_minor}
         units = {sku: quantity for sku, quantity in left.items() if quantity > 0 and sku not in free}
-        if payment.total_minor == given.amount_minor or (quantities and not units):
+        if not sum(left_of(payment, given)) or (quantities and not units):
             return
         refund_id, reason, now = uuid5(payment.id, f"event/{event.number}"), event.reason, event.created_at
         if units:

@@ -52,4 +52,6 @@ class LivePayments:
 def _verdict(payment: Payment) -> Verdict:
     if not payment.is_live:
         return Verdict.CANCELLED
-    return Verdict.PAID if payment.card_standing is Card.CAPTURED or payment.settled else Verdict.UNKNOWN
+    # Money that does not fit pays nothing until people say that it does.
+    has_money = payment.card_standing is Card.CAPTURED or payment.settled
+    return Verdict.PAID if has_money and payment.may_pay else Verdict.UNKNOWN

@@ -12,7 +12,16 @@ from services.orders.domain.ordering.changes import happened
 from services.orders.domain.ordering.model import SYSTEM, Actor, EventKind, Order
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment, PaymentState, Refund
-from services.orders.domain.payments.refunding import WantedRefund, acting_for, as_taken, given_by, refund_amount, refund_lines
+from services.orders.domain.payments.refunding import (
+    WantedRefund,
+    acting_for,
+    as_taken,
+    given_by,
+    left_at_provider,
+    refund_amount,
+    refund_card,
+    refund_lines,
+)
 from shared.requests import RequestKey
 
 
@@ -47,17 +56,18 @@ class MakeRefunds:
         async with self._transactions.begin() as transaction:
             order = await transaction.lock_order(order_id, None)
             payment = await transaction.lock_payment(payment_id)
-            if payment is None or payment.state is PaymentState.CAPTURED or await transaction.refunds_of(payment_id):
+            if payment is None or payment.state is PaymentState.CAPTURED:
                 return False
-            now = await transaction.now()
             # The points of such a payment were only held, and are free again.
-            paid_by_card = replace(payment, points_minor=0)
-            refund = refund_amount(paid_by_card, given_by([]), 0, refund_id=self._identifiers.order_id(), reason=reason, now=now)
+            left, now = left_at_provider(payment, await transaction.refunds_of(payment_id)), await transaction.now()
             if payment.is_live:
                 await transaction.end_payment(replace(payment, state=PaymentState.CAPTURED, version=payment.version + 1, updated_at=now))
-            await self._add(transaction, order, refund, SYSTEM)
-            await transaction.commit(None, refund.id)
-            return True
+            if left > 0:
+                refund_id, currency = self._identifiers.order_id(), payment.currency
+                refund = refund_card(payment, left, currency, refund_id=refund_id, reason=reason, now=now, is_surplus=False)
+                await self._add(transaction, order, refund, SYSTEM)
+            await transaction.commit(None, payment.id)
+            return left > 0
 
     async def _refund(self, transaction: PaymentTransaction, order: Order, payment: Payment, wanted: WantedRefund) -> Refund:
         given, now, refund_id = given_by(await transaction.refunds_of(payment.id)), await transaction.now(), self._identifiers.order_id()

@@ -259,8 +259,14 @@ class PaymentTransaction(Protocol):
     async def add_refund(self, refund: Refund) -> None:
         """Stores a new refund, and the job that drives it."""
 
+    async def facts_of(self, payment_id: UUID) -> Sequence[Fact]:
+        """Returns what the provider has said of a payment that is locked."""
+
     async def end_payment(self, payment: Payment) -> None:
         """Stores a payment that came too late as ended."""
+
+    async def resume_payment(self, payment: Payment) -> None:
+        """Stores a payment that can go on, and the job that drives it if nobody does before."""
 
     async def store_order(self, before: Order, outcome: Outcome) -> None:
         """Stores an order that is locked, as it is after a change, and its event."""

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from services.orders.domain.errors import OrderNotFound, PaymentNotFound, RefundNotFound
+from services.orders.domain.payments.facts import Fact, fold
 from services.orders.domain.payments.model import Payment, Refund
+from services.orders.domain.payments.quarantine import Decision, obstacle
 
 # A place in a list: when it was made, and its id.
 Place: TypeAlias = tuple[datetime, UUID]
 Listed = TypeVar("Listed", Payment, Refund)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A payment, all that the provider has said of it, oldest first, what of that does not fit, and what can be decided of it."""
+
+    payment: Payment
+    facts: Sequence[Fact]
+    mismatch: str
+    possible: Sequence[Decision]
 
 
 class StoredPayments(Protocol):
@@ -24,6 +37,9 @@ class StoredPayments(Protocol):
     async def payment(self, customer_id: str, order_id: UUID, payment_id: UUID) -> Payment | None: ...
 
     async def refund(self, customer_id: str, order_id: UUID, refund_id: UUID) -> Refund | None: ...
+
+    async def said_of(self, customer_id: str, order_id: UUID, payment_id: UUID) -> tuple[Payment, Sequence[Fact], bool] | None:
+        """Returns a payment, all that the provider has said of it, and whether its order was paid."""
 
     async def payments(self, order_id: UUID, *, before: Place | None, limit: int) -> Sequence[Payment]:
         """Returns payments, newest first."""
@@ -42,6 +58,15 @@ class ReadPayments:
         if payment is None:
             raise PaymentNotFound
         return payment
+
+    async def inspected(self, customer_id: str, order_id: UUID, payment_id: UUID) -> Inspection:
+        """Raises PaymentNotFound."""
+        found = await self._stored.said_of(customer_id, order_id, payment_id)
+        if found is None:
+            raise PaymentNotFound
+        payment, facts, order_was_paid = found
+        possible = [one for one in Decision if payment.quarantined and not obstacle(payment, facts, one, order_was_paid=order_was_paid)]
+        return Inspection(payment, sorted(facts, key=lambda fact: fact.at), fold(payment, facts).mismatch, possible)
 
     async def refund(self, customer_id: str, order_id: UUID, refund_id: UUID) -> Refund:
         """Raises RefundNotFound."""

@@ -106,8 +106,9 @@ def order_differences(payment: Payment, order: OrderStanding) -> Iterator[Differ
     points = payment.points_captured_minor - payment.points_returned_minor
     if payment.settled and order.was_paid:
         taken = payment.captured_minor + payment.points_captured_minor
-        if taken != payment.total_minor or payment.points_standing is Points.HELD:
-            yield _difference(payment, Rule.PAID_ORDER_HAS_A_CAPTURED_PAYMENT, payment.total_minor, taken)
+        expected = payment.card_expected_minor + payment.points_minor
+        if taken != expected or payment.points_standing is Points.HELD:
+            yield _difference(payment, Rule.PAID_ORDER_HAS_A_CAPTURED_PAYMENT, expected, taken)
     if order.state in UNPAID_ENDS and money + points:
         yield _difference(payment, Rule.UNPAID_ORDER_HAS_NO_MONEY, 0, money + points)
 

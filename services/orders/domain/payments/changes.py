@@ -94,9 +94,16 @@ def finished(payment: Payment) -> Payment:
         return payment
     if payment.settled:
         return replace(payment, state=PaymentState.CAPTURED, failure="")
-    if payment.wish is Wish.PAY or payment.card_standing not in (Card.NOT_ASKED, Card.CANCELLED):
+    if payment.wish is Wish.PAY or not _is_through_with_card(payment):
         return payment
-    return replace(payment, state=PaymentState.FAILED if payment.wish is Wish.FAIL else PaymentState.CANCELLED)
+    return replace(payment, state=PaymentState.CANCELLED if payment.wish is Wish.GIVE_UP else PaymentState.FAILED)
+
+
+def _is_through_with_card(payment: Payment) -> bool:
+    """Tells whether a payment that is to end unpaid may: no money can come of it, or what came is refused and goes back."""
+    if payment.card_standing is Card.CAPTURED:
+        return payment.wish is Wish.REFUSE
+    return payment.card_standing in (Card.NOT_ASKED, Card.CANCELLED)
 
 
 def _is_begun(payment: Payment) -> bool:

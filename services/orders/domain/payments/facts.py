@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 
-from services.orders.domain.payments.model import Card, Payment
+from services.orders.domain.payments.model import Card, Payment, Wish
 
 
 class FactKind(Enum):
@@ -122,12 +122,14 @@ def _amounts(facts: Iterable[Fact], kind: FactKind) -> dict[str, int]:
 
 
 def _mismatch(payment: Payment, facts: Iterable[Fact], captured_minor: int) -> str:
-    """Says what does not fit the payment; empty if all does."""
+    """Says what does not fit the payment; empty if all does. What people have accepted fits, and of what they refused all goes back."""
+    if payment.wish is Wish.REFUSE:
+        return ""
     for fact in sorted(facts, key=lambda fact: (fact.kind.value, fact.reference, fact.amount_minor, fact.currency)):
         if fact.kind in (FactKind.AUTHORIZED, FactKind.CAPTURED, FactKind.REFUNDED) and fact.currency != payment.currency:
             return f"{fact.kind.value} in {fact.currency}, not {payment.currency}"
-        if fact.kind is FactKind.AUTHORIZED and fact.amount_minor != payment.card_minor:
+        if fact.kind is FactKind.AUTHORIZED and not payment.accepted_minor and fact.amount_minor != payment.card_minor:
             return f"{fact.amount_minor} authorized, not {payment.card_minor}"
-    if captured_minor and captured_minor != payment.card_minor:
-        return f"{captured_minor} captured, not {payment.card_minor}"
+    if captured_minor and captured_minor != payment.card_expected_minor:
+        return f"{captured_minor} captured, not {payment.card_expected_minor}"
     return ""

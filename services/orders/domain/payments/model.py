@@ -34,11 +34,15 @@ FINAL = ENDED | {PaymentState.CAPTURED}
 
 
 class Wish(IntEnum):
-    """What we want of a payment. GIVE_UP ends as CANCELLED, FAIL as FAILED, unless the provider has the money by then."""
+    """What we want of a payment. GIVE_UP ends as CANCELLED, FAIL as FAILED, unless the provider has the money by then.
+
+    REFUSE is wanted by people, of one that was in quarantine: it ends as FAILED, and whatever money comes of it goes back.
+    """
 
     PAY = 1
     GIVE_UP = 2
     FAIL = 3
+    REFUSE = 4
 
 
 class Points(IntEnum):
@@ -71,7 +75,8 @@ class Payment:
     """An attempt to pay an order.
 
     `card` is the provider's name of the card, empty if the payer confirms at the provider. `intent` is the provider's name of the payment;
-    `hold` and `points_operation` are the ledger's names of the hold and of its capture. `version` counts changes.
+    `hold` and `points_operation` are the ledger's names of the hold and of its capture. `accepted_minor` is what was taken from the card in
+    place of what was asked for and people have accepted; 0 if they had not to. `version` counts changes.
     """
 
     id: UUID
@@ -97,6 +102,7 @@ class Payment:
     points_operation: str = ""
     captured_minor: int = 0
     refunded_minor: int = 0
+    accepted_minor: int = 0
     points_captured_minor: int = 0
     points_returned_minor: int = 0
     failure: str = ""
@@ -110,6 +116,11 @@ class Payment:
     @property
     def total_minor(self) -> int:
         return self.card_minor + self.points_minor
+
+    @property
+    def card_expected_minor(self) -> int:
+        """What is taken from the card if all is as it should be."""
+        return self.accepted_minor or self.card_minor
 
     @property
     def name(self) -> str:
@@ -146,7 +157,7 @@ class Payment:
     @property
     def may_pay(self) -> bool:
         """Whether its order may go on because of it: nobody has given it up, or the money was taken before that."""
-        is_wanted = self.wish is Wish.PAY or self.card_standing is Card.CAPTURED
+        is_wanted = self.wish is Wish.PAY or (self.card_standing is Card.CAPTURED and self.wish is not Wish.REFUSE)
         return self.settled or (is_wanted and not self.is_final and not self.quarantined)
 
     def key(self, step: str) -> str:
@@ -208,6 +219,11 @@ class Refund:
     @property
     def amount_minor(self) -> int:
         return self.card_minor + self.points_minor
+
+    @property
+    def is_surplus(self) -> bool:
+        """Whether it gives back what the order never cost."""
+        return self.take_back_share[0] == 0
 
     @property
     def name(self) -> str:

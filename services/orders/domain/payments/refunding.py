@@ -45,6 +45,36 @@ def given_by(refunds: Iterable[Refund]) -> Given:
     return Given(sum(refund.card_minor for refund in counted), sum(refund.points_minor for refund in counted), quantities)
 
 
+def left_of(payment: Payment, given: Given) -> tuple[int, int]:
+    """Returns what can still be given back, by card and in points."""
+    return payment.card_expected_minor - given.card_minor, payment.points_minor - given.points_minor
+
+
+def left_at_provider(payment: Payment, refunds: Iterable[Refund]) -> int:
+    """Returns what was taken from the card and no refund was made of, by us or at the provider itself; of one that failed, there was."""
+    return payment.captured_minor - max(payment.refunded_minor, sum(refund.card_minor for refund in refunds))
+
+
+def refund_card(
+    payment: Payment, card_minor: int, currency: str, *, refund_id: UUID, reason: str, now: datetime, is_surplus: bool
+) -> Refund:
+    """Returns a refund of money that did not fit, or that nothing was to be had for. Raises RefundNotPossible."""
+    if card_minor <= 0:
+        raise RefundNotPossible(0)
+    return Refund(
+        id=refund_id,
+        payment_id=payment.id,
+        order_id=payment.order_id,
+        customer_id=payment.customer_id,
+        currency=currency,
+        card_minor=card_minor,
+        points_minor=0,
+        take_back_share=(0 if is_surplus else card_minor, payment.total_minor),
+        reason=reason,
+        created_at=now,
+    )
+
+
 def as_taken(payment: Payment) -> Payment:
     """Returns the payment as it can be given back: points that were freed cost nothing."""
     return replace(payment, points_minor=0) if payment.points_standing is Points.RELEASED else payment
@@ -61,7 +91,7 @@ def refund_amount(
     payment: Payment, given: Given, amount_minor: int, *, refund_id: UUID, reason: str, now: datetime, lines: tuple[RefundedLine, ...] = ()
 ) -> Refund:
     """Returns a refund of an amount, all that is left if it is 0. Raises RefundNotPossible."""
-    card_left, points_left = payment.card_minor - given.card_minor, payment.points_minor - given.points_minor
+    card_left, points_left = left_of(payment, given)
     left = card_left + points_left
     amount = amount_minor or left
     if not 0 < amount <= left:
@@ -86,7 +116,7 @@ def refund_lines(
     order: Order, payment: Payment, given: Given, quantities: Mapping[str, int], *, refund_id: UUID, reason: str, now: datetime
 ) -> Refund:
     """Returns a refund of units, never more than is left of the payment. Raises RefundNotPossible for units that were not bought."""
-    left = payment.total_minor - given.amount_minor
+    left = sum(left_of(payment, given))
     bought = {line.sku: line for line in order.lines}
     lines = []
     for sku, quantity in sorted(quantities.items()):

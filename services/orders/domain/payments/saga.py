@@ -61,6 +61,8 @@ def next_step(payment: Payment, order: OrderStanding) -> Step:
         return Step.WAIT
     if payment.is_final:
         return Step.REFUND_ALL if payment.has_late_money else Step.DONE
+    if payment.wish is Wish.REFUSE:
+        return _backward(payment, order)
     if payment.card_standing is Card.CAPTURED or payment.settled or order.was_paid:
         return _forward(payment, order)
     if payment.wish is not Wish.PAY:
@@ -107,11 +109,11 @@ def _backward(payment: Payment, order: OrderStanding) -> Step:
     if payment.card_standing is Card.ASKED:
         # Whether the provider heard of it is not known: asking again under the same key tells.
         return Step.CREATE_INTENT
-    if payment.card_standing not in (Card.NOT_ASKED, Card.CANCELLED):
+    if payment.card_standing not in (Card.NOT_ASKED, Card.CANCELLED, Card.CAPTURED):
         return Step.CANCEL_INTENT
     if payment.holds_points:
         return Step.RELEASE_POINTS
-    if payment.wish is Wish.FAIL and order.state is State.UNDER_REVIEW:
+    if payment.wish is not Wish.GIVE_UP and order.state is State.UNDER_REVIEW:
         # Nobody can pay it any more. If it was given up, whoever did that ends it.
         return Step.LOSE_PAYMENT
     return Step.FINISH

@@ -71,7 +71,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_CLAIMED: _ErrorReason.ValueType  # 23
     """Nobody, or somebody else, has claimed the order."""
     ERROR_REASON_OWN_ORDER: _ErrorReason.ValueType  # 24
-    """A pharmacist can't review an order of their own."""
+    """Nobody reviews an order of their own, gives its money back or decides on its payment."""
     ERROR_REASON_SECOND_PERSON_REQUIRED: _ErrorReason.ValueType  # 25
     """The order has a controlled medicine: someone else than who prepared it must finish it."""
     ERROR_REASON_SCAN_INCOMPLETE: _ErrorReason.ValueType  # 26
@@ -102,6 +102,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Nothing was paid, or more would be given back than was. Metadata: `refundable`, in the smallest unit."""
     ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: _ErrorReason.ValueType  # 39
     """The message is not signed by the provider, or its signature is too old."""
+    ERROR_REASON_PAYMENT_NOT_QUARANTINED: _ErrorReason.ValueType  # 40
+    """Nothing is to be decided of the payment: it is not in quarantine, or no longer."""
+    ERROR_REASON_DECISION_NOT_POSSIBLE: _ErrorReason.ValueType  # 41
+    """What the provider says of the payment does not allow the decision. Metadata: `obstacle`: for ACCEPT `NOTHING_CAPTURED`, `OTHER_CURRENCY` or
+    `PAYMENT_ENDED` (it has failed or was given up before), for REFUND_ALL `ORDER_IS_PAID` (cancel the order, or make a refund).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why the orders service refuses a request. Sent in `google.rpc.ErrorInfo` without the prefix, domain `orders.galen`."""
@@ -155,7 +161,7 @@ ERROR_REASON_CLAIMED_BY_OTHER: ErrorReason.ValueType  # 22
 ERROR_REASON_NOT_CLAIMED: ErrorReason.ValueType  # 23
 """Nobody, or somebody else, has claimed the order."""
 ERROR_REASON_OWN_ORDER: ErrorReason.ValueType  # 24
-"""A pharmacist can't review an order of their own."""
+"""Nobody reviews an order of their own, gives its money back or decides on its payment."""
 ERROR_REASON_SECOND_PERSON_REQUIRED: ErrorReason.ValueType  # 25
 """The order has a controlled medicine: someone else than who prepared it must finish it."""
 ERROR_REASON_SCAN_INCOMPLETE: ErrorReason.ValueType  # 26
@@ -186,4 +192,10 @@ ERROR_REASON_REFUND_NOT_POSSIBLE: ErrorReason.ValueType  # 38
 """Nothing was paid, or more would be given back than was. Metadata: `refundable`, in the smallest unit."""
 ERROR_REASON_WEBHOOK_SIGNATURE_INVALID: ErrorReason.ValueType  # 39
 """The message is not signed by the provider, or its signature is too old."""
+ERROR_REASON_PAYMENT_NOT_QUARANTINED: ErrorReason.ValueType  # 40
+"""Nothing is to be decided of the payment: it is not in quarantine, or no longer."""
+ERROR_REASON_DECISION_NOT_POSSIBLE: ErrorReason.ValueType  # 41
+"""What the provider says of the payment does not allow the decision. Metadata: `obstacle`: for ACCEPT `NOTHING_CAPTURED`, `OTHER_CURRENCY` or
+`PAYMENT_ENDED` (it has failed or was given up before), for REFUND_ALL `ORDER_IS_PAID` (cancel the order, or make a refund).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

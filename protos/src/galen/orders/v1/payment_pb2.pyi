@@ -97,6 +97,86 @@ PAYMENT_STATE_CANCELLED: PaymentState.ValueType  # 8
 """It was given up. Final in the same way."""
 Global___PaymentState: _TypeAlias = PaymentState  # noqa: Y015
 
+class _QuarantineDecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _QuarantineDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_QuarantineDecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    QUARANTINE_DECISION_UNSPECIFIED: _QuarantineDecision.ValueType  # 0
+    """Not a decision."""
+    QUARANTINE_DECISION_ACCEPT: _QuarantineDecision.ValueType  # 1
+    """What was taken from the card is taken for what the card had to pay. The difference goes back if it was too much; the shop does without it
+    if it was too little. The payment goes on, and pays its order.
+    """
+    QUARANTINE_DECISION_REFUND_ALL: _QuarantineDecision.ValueType  # 2
+    """None of it is wanted: what was set aside is cancelled, all that was taken goes back, points are freed, and the payment has FAILED. An order
+    that waits to be paid can be paid anew; one under review ends.
+    """
+
+class QuarantineDecision(_QuarantineDecision, metaclass=_QuarantineDecisionEnumTypeWrapper):
+    """What is decided of a payment in quarantine."""
+
+QUARANTINE_DECISION_UNSPECIFIED: QuarantineDecision.ValueType  # 0
+"""Not a decision."""
+QUARANTINE_DECISION_ACCEPT: QuarantineDecision.ValueType  # 1
+"""What was taken from the card is taken for what the card had to pay. The difference goes back if it was too much; the shop does without it
+if it was too little. The payment goes on, and pays its order.
+"""
+QUARANTINE_DECISION_REFUND_ALL: QuarantineDecision.ValueType  # 2
+"""None of it is wanted: what was set aside is cancelled, all that was taken goes back, points are freed, and the payment has FAILED. An order
+that waits to be paid can be paid anew; one under review ends.
+"""
+Global___QuarantineDecision: _TypeAlias = QuarantineDecision  # noqa: Y015
+
+class _ProviderFactKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProviderFactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProviderFactKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROVIDER_FACT_KIND_UNSPECIFIED: _ProviderFactKind.ValueType  # 0
+    """Not a kind."""
+    PROVIDER_FACT_KIND_OPENED: _ProviderFactKind.ValueType  # 1
+    """It waits to be confirmed."""
+    PROVIDER_FACT_KIND_ACTION_REQUIRED: _ProviderFactKind.ValueType  # 2
+    """The payer has to do something."""
+    PROVIDER_FACT_KIND_PROCESSING: _ProviderFactKind.ValueType  # 3
+    """The provider works on it."""
+    PROVIDER_FACT_KIND_DECLINED: _ProviderFactKind.ValueType  # 4
+    """The card was declined."""
+    PROVIDER_FACT_KIND_AUTHORIZED: _ProviderFactKind.ValueType  # 5
+    """Money was set aside."""
+    PROVIDER_FACT_KIND_CANCELLED: _ProviderFactKind.ValueType  # 6
+    """It was cancelled."""
+    PROVIDER_FACT_KIND_CAPTURED: _ProviderFactKind.ValueType  # 7
+    """Money was taken."""
+    PROVIDER_FACT_KIND_REFUNDED: _ProviderFactKind.ValueType  # 8
+    """Money was given back."""
+
+class ProviderFactKind(_ProviderFactKind, metaclass=_ProviderFactKindEnumTypeWrapper):
+    """What can happen to a payment at the provider."""
+
+PROVIDER_FACT_KIND_UNSPECIFIED: ProviderFactKind.ValueType  # 0
+"""Not a kind."""
+PROVIDER_FACT_KIND_OPENED: ProviderFactKind.ValueType  # 1
+"""It waits to be confirmed."""
+PROVIDER_FACT_KIND_ACTION_REQUIRED: ProviderFactKind.ValueType  # 2
+"""The payer has to do something."""
+PROVIDER_FACT_KIND_PROCESSING: ProviderFactKind.ValueType  # 3
+"""The provider works on it."""
+PROVIDER_FACT_KIND_DECLINED: ProviderFactKind.ValueType  # 4
+"""The card was declined."""
+PROVIDER_FACT_KIND_AUTHORIZED: ProviderFactKind.ValueType  # 5
+"""Money was set aside."""
+PROVIDER_FACT_KIND_CANCELLED: ProviderFactKind.ValueType  # 6
+"""It was cancelled."""
+PROVIDER_FACT_KIND_CAPTURED: ProviderFactKind.ValueType  # 7
+"""Money was taken."""
+PROVIDER_FACT_KIND_REFUNDED: ProviderFactKind.ValueType  # 8
+"""Money was given back."""
+Global___ProviderFactKind: _TypeAlias = ProviderFactKind  # noqa: Y015
+
 class _RefundSummary:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -175,6 +255,7 @@ class Payment(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     AUTHORIZE_TIME_FIELD_NUMBER: _builtins.int
     CAPTURE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`customers/{customer}/orders/{order}/payments/{payment}`."""
     method: Global___PaymentMethod.ValueType
@@ -196,10 +277,14 @@ class Payment(_message.Message):
     provider_reference: _builtins.str
     """The provider's name of it; shown to staff."""
     quarantined: _builtins.bool
-    """Whether the provider says things of it that do not fit: people have to look."""
+    """Whether the provider says things of it that do not fit, an amount or a currency: an admin has to look (InspectPayment), and decides by
+    ResolveQuarantine. Until then an order that it has not paid goes neither forward nor to its end.
+    """
+    etag: _builtins.str
+    """Changes whenever the payment does."""
     @_builtins.property
     def total(self) -> _money_pb2.Money:
-        """What the order costs."""
+        """What the order costs; less if less was accepted by ResolveQuarantine."""
 
     @_builtins.property
     def card_amount(self) -> _money_pb2.Money:
@@ -256,14 +341,57 @@ class Payment(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         authorize_time: _timestamp_pb2.Timestamp | None = ...,
         capture_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["authorize_time", b"authorize_time", "capture_time", b"capture_time", "captured", b"captured", "card_amount", b"card_amount", "create_time", b"create_time", "next_action", b"next_action", "refunded", b"refunded", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorize_time", b"authorize_time", "capture_time", b"capture_time", "captured", b"captured", "card_amount", b"card_amount", "client_secret", b"client_secret", "create_time", b"create_time", "failure", b"failure", "method", b"method", "name", b"name", "next_action", b"next_action", "points_captured_minor", b"points_captured_minor", "points_minor", b"points_minor", "points_returned_minor", b"points_returned_minor", "provider_reference", b"provider_reference", "quarantined", b"quarantined", "refund_summary", b"refund_summary", "refunded", b"refunded", "state", b"state", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorize_time", b"authorize_time", "capture_time", b"capture_time", "captured", b"captured", "card_amount", b"card_amount", "client_secret", b"client_secret", "create_time", b"create_time", "etag", b"etag", "failure", b"failure", "method", b"method", "name", b"name", "next_action", b"next_action", "points_captured_minor", b"points_captured_minor", "points_minor", b"points_minor", "points_returned_minor", b"points_returned_minor", "provider_reference", b"provider_reference", "quarantined", b"quarantined", "refund_summary", b"refund_summary", "refunded", b"refunded", "state", b"state", "total", b"total", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Payment: _TypeAlias = Payment  # noqa: Y015
+
+@_typing.final
+class ProviderFact(_message.Message):
+    """Something that the provider said of a payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    kind: Global___ProviderFactKind.ValueType
+    """What happened."""
+    reference: _builtins.str
+    """The provider's name of what it happened to: of a charge, a refund, the intent."""
+    detail: _builtins.str
+    """Why, where the provider says so: the decline code, the reason of a cancellation."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the provider's clock."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much; unset where the kind has no amount."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___ProviderFactKind.ValueType = ...,
+        reference: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "detail", b"detail", "kind", b"kind", "reference", b"reference", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderFact: _TypeAlias = ProviderFact  # noqa: Y015
 
 @_typing.final
 class NextAction(_message.Message):

@@ -418,6 +418,130 @@ class ListRefundsResponse(_message.Message):
 Global___ListRefundsResponse: _TypeAlias = ListRefundsResponse  # noqa: Y015
 
 @_typing.final
+class InspectPaymentRequest(_message.Message):
+    """Asks what the provider has said of a payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`customers/{customer}/orders/{order}/payments/{payment}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectPaymentRequest: _TypeAlias = InspectPaymentRequest  # noqa: Y015
+
+@_typing.final
+class InspectPaymentResponse(_message.Message):
+    """What is known of a payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    MISMATCH_FIELD_NUMBER: _builtins.int
+    POSSIBLE_DECISIONS_FIELD_NUMBER: _builtins.int
+    mismatch: _builtins.str
+    """The first thing of that that does not fit, in words; empty if all does, or an admin has decided on it."""
+    @_builtins.property
+    def payment(self) -> _payment_pb2.Payment:
+        """The payment."""
+
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_payment_pb2.ProviderFact]:
+        """What the provider has said, oldest first; each thing once."""
+
+    @_builtins.property
+    def possible_decisions(self) -> _containers.RepeatedScalarFieldContainer[_payment_pb2.QuarantineDecision.ValueType]:
+        """What ResolveQuarantine can decide now; nothing if the payment is not in quarantine."""
+
+    def __init__(
+        self,
+        *,
+        payment: _payment_pb2.Payment | None = ...,
+        facts: _abc.Iterable[_payment_pb2.ProviderFact] | None = ...,
+        mismatch: _builtins.str = ...,
+        possible_decisions: _abc.Iterable[_payment_pb2.QuarantineDecision.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "mismatch", b"mismatch", "payment", b"payment", "possible_decisions", b"possible_decisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectPaymentResponse: _TypeAlias = InspectPaymentResponse  # noqa: Y015
+
+@_typing.final
+class ResolveQuarantineRequest(_message.Message):
+    """Asks to release a payment from quarantine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`customers/{customer}/orders/{order}/payments/{payment}`."""
+    decision: _payment_pb2.QuarantineDecision.ValueType
+    """What is decided."""
+    etag: _builtins.str
+    """The etag of the payment as it was looked at: what the provider has said since is not decided unseen."""
+    reason: _builtins.str
+    """Why; shown to the customer with what goes back."""
+    request_id: _builtins.str
+    """A UUID made by the caller and kept for retries."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        decision: _payment_pb2.QuarantineDecision.ValueType = ...,
+        etag: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "etag", b"etag", "name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveQuarantineRequest: _TypeAlias = ResolveQuarantineRequest  # noqa: Y015
+
+@_typing.final
+class ResolveQuarantineResponse(_message.Message):
+    """It is released."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> _payment_pb2.Payment:
+        """The payment, as far as it has come."""
+
+    def __init__(
+        self,
+        *,
+        payment: _payment_pb2.Payment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveQuarantineResponse: _TypeAlias = ResolveQuarantineResponse  # noqa: Y015
+
+@_typing.final
 class DeliverWebhookRequest(_message.Message):
     """A message of the provider."""
 

@@ -70,6 +70,16 @@ class PaymentServiceStub:
                 request_serializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.ListRefundsRequest.SerializeToString,
                 response_deserializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.ListRefundsResponse.FromString,
                 _registered_method=True)
+        self.InspectPayment = channel.unary_unary(
+                '/galen.orders.v1.PaymentService/InspectPayment',
+                request_serializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.InspectPaymentRequest.SerializeToString,
+                response_deserializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.InspectPaymentResponse.FromString,
+                _registered_method=True)
+        self.ResolveQuarantine = channel.unary_unary(
+                '/galen.orders.v1.PaymentService/ResolveQuarantine',
+                request_serializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.ResolveQuarantineRequest.SerializeToString,
+                response_deserializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.ResolveQuarantineResponse.FromString,
+                _registered_method=True)
         self.DeliverWebhook = channel.unary_unary(
                 '/galen.orders.v1.PaymentService/DeliverWebhook',
                 request_serializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.DeliverWebhookRequest.SerializeToString,
@@ -150,6 +160,27 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InspectPayment(self, request, context):
+        """Shows a payment with all that the provider has said of it, what of that does not fit, and what can be decided of it.
+
+        Errors: PAYMENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveQuarantine(self, request, context):
+        """Releases a payment from quarantine: the money that came is accepted, or all of it goes back. Who decided and why stands in the order's
+        history. The payment then goes on by itself; it is answered as far as it has come. Nobody decides on an order of their own. Should the
+        provider say something later that does not fit the decision either, the payment is in quarantine again; after REFUND_ALL whatever comes
+        goes back.
+
+        Errors: PAYMENT_NOT_FOUND, ORDER_NOT_FOUND, OWN_ORDER, ETAG_MISMATCH, PAYMENT_NOT_QUARANTINED, DECISION_NOT_POSSIBLE, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeliverWebhook(self, request, context):
         """Takes a message of the payment provider, as it came over HTTP: the bytes of its body and its signature header. Proven by the signature
         alone. It is stored and answered at once, and worked on after that; a message that was stored before is answered the same way.
@@ -200,6 +231,16 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.ListRefunds,
                     request_deserializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.ListRefundsRequest.FromString,
                     response_serializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.ListRefundsResponse.SerializeToString,
+            ),
+            'InspectPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectPayment,
+                    request_deserializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.InspectPaymentRequest.FromString,
+                    response_serializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.InspectPaymentResponse.SerializeToString,
+            ),
+            'ResolveQuarantine': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveQuarantine,
+                    request_deserializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.ResolveQuarantineRequest.FromString,
+                    response_serializer=galen_dot_orders_dot_v1_dot_payment__service__pb2.ResolveQuarantineResponse.SerializeToString,
             ),
             'DeliverWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.DeliverWebhook,
@@ -380,6 +421,60 @@ class PaymentService:
             '/galen.orders.v1.PaymentService/ListRefunds',
             galen_dot_orders_dot_v1_dot_payment__service__pb2.ListRefundsRequest.SerializeToString,
             galen_dot_orders_dot_v1_dot_payment__service__pb2.ListRefundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.orders.v1.PaymentService/InspectPayment',
+            galen_dot_orders_dot_v1_dot_payment__service__pb2.InspectPaymentRequest.SerializeToString,
+            galen_dot_orders_dot_v1_dot_payment__service__pb2.InspectPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveQuarantine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/galen.orders.v1.PaymentService/ResolveQuarantine',
+            galen_dot_orders_dot_v1_dot_payment__service__pb2.ResolveQuarantineRequest.SerializeToString,
+            galen_dot_orders_dot_v1_dot_payment__service__pb2.ResolveQuarantineResponse.FromString,
             options,
             channel_credentials,
             insecure,

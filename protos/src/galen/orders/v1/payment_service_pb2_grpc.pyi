@@ -74,6 +74,19 @@ class PaymentServiceStub:
 
     Errors: ORDER_NOT_FOUND, INVALID_PAGE_TOKEN.
     """
+    InspectPayment: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.InspectPaymentRequest, _payment_service_pb2.InspectPaymentResponse]
+    """Shows a payment with all that the provider has said of it, what of that does not fit, and what can be decided of it.
+
+    Errors: PAYMENT_NOT_FOUND.
+    """
+    ResolveQuarantine: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.ResolveQuarantineRequest, _payment_service_pb2.ResolveQuarantineResponse]
+    """Releases a payment from quarantine: the money that came is accepted, or all of it goes back. Who decided and why stands in the order's
+    history. The payment then goes on by itself; it is answered as far as it has come. Nobody decides on an order of their own. Should the
+    provider say something later that does not fit the decision either, the payment is in quarantine again; after REFUND_ALL whatever comes
+    goes back.
+
+    Errors: PAYMENT_NOT_FOUND, ORDER_NOT_FOUND, OWN_ORDER, ETAG_MISMATCH, PAYMENT_NOT_QUARANTINED, DECISION_NOT_POSSIBLE, REQUEST_ID_REUSED.
+    """
     DeliverWebhook: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.DeliverWebhookRequest, _payment_service_pb2.DeliverWebhookResponse]
     """Takes a message of the payment provider, as it came over HTTP: the bytes of its body and its signature header. Proven by the signature
     alone. It is stored and answered at once, and worked on after that; a message that was stored before is answered the same way.
@@ -130,6 +143,19 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """Lists the refunds of an order, newest first.
 
     Errors: ORDER_NOT_FOUND, INVALID_PAGE_TOKEN.
+    """
+    InspectPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.InspectPaymentRequest, _payment_service_pb2.InspectPaymentResponse]  # type: ignore[assignment]
+    """Shows a payment with all that the provider has said of it, what of that does not fit, and what can be decided of it.
+
+    Errors: PAYMENT_NOT_FOUND.
+    """
+    ResolveQuarantine: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ResolveQuarantineRequest, _payment_service_pb2.ResolveQuarantineResponse]  # type: ignore[assignment]
+    """Releases a payment from quarantine: the money that came is accepted, or all of it goes back. Who decided and why stands in the order's
+    history. The payment then goes on by itself; it is answered as far as it has come. Nobody decides on an order of their own. Should the
+    provider say something later that does not fit the decision either, the payment is in quarantine again; after REFUND_ALL whatever comes
+    goes back.
+
+    Errors: PAYMENT_NOT_FOUND, ORDER_NOT_FOUND, OWN_ORDER, ETAG_MISMATCH, PAYMENT_NOT_QUARANTINED, DECISION_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
     DeliverWebhook: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.DeliverWebhookRequest, _payment_service_pb2.DeliverWebhookResponse]  # type: ignore[assignment]
     """Takes a message of the payment provider, as it came over HTTP: the bytes of its body and its signature header. Proven by the signature
@@ -220,6 +246,31 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the refunds of an order, newest first.
 
         Errors: ORDER_NOT_FOUND, INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def InspectPayment(
+        self,
+        request: _payment_service_pb2.InspectPaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_service_pb2.InspectPaymentResponse, _abc.Awaitable[_payment_service_pb2.InspectPaymentResponse]]:
+        """Shows a payment with all that the provider has said of it, what of that does not fit, and what can be decided of it.
+
+        Errors: PAYMENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveQuarantine(
+        self,
+        request: _payment_service_pb2.ResolveQuarantineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_service_pb2.ResolveQuarantineResponse, _abc.Awaitable[_payment_service_pb2.ResolveQuarantineResponse]]:
+        """Releases a payment from quarantine: the money that came is accepted, or all of it goes back. Who decided and why stands in the order's
+        history. The payment then goes on by itself; it is answered as far as it has come. Nobody decides on an order of their own. Should the
+        provider say something later that does not fit the decision either, the payment is in quarantine again; after REFUND_ALL whatever comes
+        goes back.
+
+        Errors: PAYMENT_NOT_FOUND, ORDER_NOT_FOUND, OWN_ORDER, ETAG_MISMATCH, PAYMENT_NOT_QUARANTINED, DECISION_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -8,10 +8,14 @@ from uuid import UUID
 from galen.orders.v1 import money_pb2, payment_pb2
 from galen.orders.v1 import payment_service_pb2 as messages
 
-from services.orders.application.payments.read_payments import Place
+from services.orders.application.payments.read_payments import Inspection, Place
 from services.orders.application.payments.reconcile import Compared, Difference
+from services.orders.application.payments.resolve_quarantine import Ruling
 from services.orders.domain.errors import DuplicateSku, PaymentNotFound, RefundNotFound
+from services.orders.domain.etags import etag_of
+from services.orders.domain.payments.facts import Fact, FactKind
 from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund
+from services.orders.domain.payments.quarantine import Decision
 from services.orders.domain.payments.refunding import WantedRefund
 from services.orders.domain.payments.starting import Wanted
 from services.orders.entrypoints.grpc.converters.money import refund_summary
@@ -80,6 +84,7 @@ def payment_message(payment: Payment, *, to_payer: bool, to_staff: bool) -> paym
         update_time=timestamp(payment.updated_at),
         authorize_time=None if payment.authorized_at is None else timestamp(payment.authorized_at),
         capture_time=None if payment.captured_at is None else timestamp(payment.captured_at),
+        etag=etag_of(payment.version),
     )
     if to_staff:
         message.provider_reference = payment.intent
@@ -87,6 +92,27 @@ def payment_message(payment: Payment, *, to_payer: bool, to_staff: bool) -> paym
         message.client_secret = payment.client_secret
         if payment.redirect_url:
             message.next_action.redirect_url = payment.redirect_url
+    return message
+
+
+def ruling_of(request: messages.ResolveQuarantineRequest) -> Ruling:
+    return Ruling(Decision(request.decision), request.etag, request.reason)
+
+
+def inspection_message(found: Inspection, payment: payment_pb2.Payment) -> messages.InspectPaymentResponse:
+    possible = [payment_pb2.QuarantineDecision.ValueType(decision) for decision in found.possible]
+    return messages.InspectPaymentResponse(
+        payment=payment, facts=map(_fact_message, found.facts), mismatch=found.mismatch, possible_decisions=possible
+    )
+
+
+def _fact_message(fact: Fact) -> payment_pb2.ProviderFact:
+    kind = payment_pb2.ProviderFactKind.Value(f"PROVIDER_FACT_KIND_{fact.kind.name}")
+    # Where the payer is sent to is for the payer only.
+    detail = "" if fact.kind is FactKind.ACTION_REQUIRED else fact.detail
+    message = payment_pb2.ProviderFact(kind=kind, reference=fact.reference, time=timestamp(fact.at), detail=detail)
+    if fact.currency:
+        message.amount.CopyFrom(money_pb2.Money(currency_code=fact.currency, amount_minor=fact.amount_minor))
     return message
 
 

@@ -12,6 +12,7 @@ from services.orders.application.payments.make_refunds import MakeRefunds
 from services.orders.application.payments.ports import OutcomeUnknown
 from services.orders.application.payments.read_payments import ReadPayments
 from services.orders.application.payments.reconcile import Reconcile
+from services.orders.application.payments.resolve_quarantine import ResolveQuarantine
 from services.orders.application.payments.start_payment import StartPayment
 from services.orders.application.payments.take_messages import TakeMessages
 from services.orders.domain.payments.model import Payment
@@ -19,12 +20,14 @@ from services.orders.entrypoints.grpc.callers import is_staff
 from services.orders.entrypoints.grpc.converters.orders import caller_of, parse_order
 from services.orders.entrypoints.grpc.converters.payments import (
     difference_message,
+    inspection_message,
     parse_payment,
     parse_refund,
     payment_message,
     position_of,
     read_position,
     refund_message,
+    ruling_of,
     wanted_of,
     wanted_refund,
 )
@@ -42,6 +45,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         payments: ReadPayments,
         starting: StartPayment,
         refunds: MakeRefunds,
+        quarantine: ResolveQuarantine,
         provider_messages: TakeMessages,
         books: Reconcile,
         page_tokens: PageTokens,
@@ -49,6 +53,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         self._payments = payments
         self._starting = starting
         self._refunds = refunds
+        self._quarantine = quarantine
         self._provider_messages = provider_messages
         self._books = books
         self._page_tokens = page_tokens
@@ -83,6 +88,15 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         page, following = await self._payments.refunds(*parse_order(request.parent), before=before, limit=limit)
         token = "" if following is None else self._page_tokens.seal(request, position_of(following))
         return messages.ListRefundsResponse(refunds=map(refund_message, page), next_page_token=token)
+
+    async def InspectPayment(self, request: messages.InspectPaymentRequest, context: Context) -> messages.InspectPaymentResponse:
+        found = await self._payments.inspected(*parse_payment(request.name))
+        return inspection_message(found, _shown(found.payment))
+
+    async def ResolveQuarantine(self, request: messages.ResolveQuarantineRequest, context: Context) -> messages.ResolveQuarantineResponse:
+        name, caller = parse_payment(request.name), caller_of(current_principal.get())
+        await self._quarantine.resolve(*name, ruling_of(request), caller, request_key(request))
+        return messages.ResolveQuarantineResponse(payment=_shown(await self._payments.payment(*name)))
 
     async def DeliverWebhook(self, request: messages.DeliverWebhookRequest, context: Context) -> messages.DeliverWebhookResponse:
         await self._provider_messages.deliver(request.body, request.signature)

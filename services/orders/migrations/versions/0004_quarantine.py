@@ -1,0 +1,19 @@
+"""What people have accepted of payments in quarantine."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+SCHEMA = "orders"
+
+
+def upgrade() -> None:
+    op.add_column("payment", sa.Column("accepted_minor", sa.BigInteger, server_default="0", nullable=False), schema=SCHEMA)
+
+
+def downgrade() -> None:
+    op.drop_column("payment", "accepted_minor", schema=SCHEMA)
