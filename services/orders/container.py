@@ -145,6 +145,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         engine=engine,
         work_engine=work_engine,
         announcements=outside.announcements,
+        notifications=outside.notifications,
         faults=faults,
         arbiter=arbiter,
     )

@@ -10,6 +10,7 @@ from dependency_injector import containers, providers
 
 from services.orders.adapters.grpc.customers import CustomersPeer
 from services.orders.adapters.identifiers import RandomIdentifiers
+from services.orders.adapters.postgres.order_placing import PostgresPlainOrders
 from services.orders.adapters.postgres.order_transactions import PostgresOrderTransactions
 from services.orders.adapters.postgres.orders import OrderReads
 from services.orders.adapters.postgres.transactions import Transactions
@@ -49,6 +50,7 @@ class OrderingContainer(containers.DeclarativeContainer):
     engine: providers.Dependency[Any] = providers.Dependency()
     work_engine: providers.Dependency[Any] = providers.Dependency()
     announcements: providers.Dependency[Any] = providers.Dependency()
+    notifications: providers.Dependency[Any] = providers.Dependency()
     faults: providers.Dependency[Any] = providers.Dependency()
     arbiter: providers.Dependency[Any] = providers.Dependency()
 
@@ -57,12 +59,14 @@ class OrderingContainer(containers.DeclarativeContainer):
 
     # For callers.
     orders = providers.Singleton(OrderReads, engine)
-    transactions = providers.Singleton(PostgresOrderTransactions, providers.Singleton(Transactions, engine), announcements, faults)
+    begun = providers.Singleton(Transactions, engine)
+    transactions = providers.Singleton(PostgresOrderTransactions, begun, announcements, faults)
+    plain_orders = providers.Singleton(PostgresPlainOrders, begun, notifications, faults)
     change = providers.Singleton(ChangeOrder, transactions, arbiter, terms, clock, observer)
     use_cases = providers.Singleton(
         OrderUseCases,
         create=providers.Singleton(
-            CreateOrder, transactions, customers, providers.Singleton(RandomIdentifiers, clock), terms, clock, observer
+            CreateOrder, transactions, plain_orders, customers, providers.Singleton(RandomIdentifiers, clock), terms, clock, observer
         ),
         read=providers.Singleton(ReadOrder, orders),
         update=providers.Singleton(UpdateOrder, change, transactions, customers),

@@ -80,8 +80,9 @@ class OutsideContainer(containers.DeclarativeContainer):
     work_engine: providers.Dependency[Any] = providers.Dependency()
 
     # What every event sets off, in its own transaction.
+    notifications = providers.Singleton(NotificationsToSend, jobs, providers.Callable(_channels, settings))
     announcements = providers.List(
-        providers.Singleton(NotificationsToSend, jobs, providers.Callable(_channels, settings)),
+        notifications,
         providers.Singleton(PurchasesToRegister, jobs),
         providers.Singleton(PaymentsToFollow, jobs),
     )

@@ -8,6 +8,7 @@ listen to that one only, and nothing is ever aborted by id.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +20,6 @@ import psycopg
 import structlog
 from procrastinate import App, BaseRetryStrategy, JobContext, PsycopgConnector, RetryDecision
 from procrastinate.jobs import Job
-from procrastinate.types import TimeDeltaParams
 from procrastinate.worker import Worker
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.jobs.limits import CONNECTIONS_MAX
 from shared.observability.metrics import TaskMetrics
 from shared.observability.tracing import start_span
+from shared.postgres.round_trips import Statement
 from shared.tasks import end_tasks, going_on
 
 log = structlog.get_logger()
@@ -37,6 +38,14 @@ HEARTBEATS = 5
 RESCUES = 3
 RESTART_AFTER_S = 1.0
 BACK_OFF_MAX_S = 300.0
+
+# As procrastinate adds a job, without its layers: they cost more than the statement does.
+_ENQUEUE = """
+select procrastinate_defer_jobs_v1(array[row(
+    %s::text, %s::text, 0, null, null, %s::jsonb,
+    (select clock_timestamp() + make_interval(secs => after_s) from (values (%s::int)) as wait (after_s) where after_s > 0)
+)]::procrastinate_job_to_defer_v1[])
+"""
 
 Step = Callable[..., Awaitable[None]]
 
@@ -108,8 +117,12 @@ class JobQueue:
 
     async def enqueue_on(self, connection: psycopg.AsyncConnection[Any], name: str, *, after_s: int = 0, **arguments: Any) -> None:
         """The same for a plain psycopg connection."""
-        wait: TimeDeltaParams | None = {"seconds": after_s} if after_s else None
-        await self._app.configure_task(name, queue=self._name, connection=connection, schedule_in=wait).defer_async(**arguments)
+        statement, values = self.enqueuing(name, after_s=after_s, **arguments)
+        await connection.execute(statement.encode(), values)
+
+    def enqueuing(self, name: str, *, after_s: int = 0, **arguments: Any) -> Statement:
+        """Returns the statement that adds a job, for who has others to send with it (see RoundTrips)."""
+        return _ENQUEUE, (self._name, name, json.dumps(arguments), str(after_s))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[JobQueue]:

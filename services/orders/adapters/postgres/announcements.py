@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from services.orders.adapters.postgres.tables import customer_order, order_event
 from services.orders.domain.notifications.notification import Channel, is_told
 from services.orders.domain.ordering.model import EventKind, Order, OrderEvent, State
 from shared.jobs.queue import JobQueue
+from shared.postgres.round_trips import Statement
 
 NOTIFY_JOB = "notify"
 REGISTER_PURCHASE_JOB = "register_purchase"
@@ -26,9 +28,16 @@ class NotificationsToSend:
         self._channels = channels
 
     async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
-        for channel in self._channels:
-            if is_told(channel, order, event):
-                await self._jobs.enqueue(connection, NOTIFY_JOB, order_id=str(order.id), number=event.number, channel=channel.value)
+        for job in self._told(order, event):
+            await self._jobs.enqueue(connection, NOTIFY_JOB, **job)
+
+    def statements(self, order: Order, event: OrderEvent) -> Sequence[Statement]:
+        """Returns what `announce` does, for who has more to send with it."""
+        return [self._jobs.enqueuing(NOTIFY_JOB, **job) for job in self._told(order, event)]
+
+    def _told(self, order: Order, event: OrderEvent) -> Sequence[dict[str, Any]]:
+        told = (channel for channel in self._channels if is_told(channel, order, event))
+        return [{"order_id": str(order.id), "number": event.number, "channel": channel.value} for channel in told]
 
 
 class PurchasesToRegister:

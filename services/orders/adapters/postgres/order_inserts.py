@@ -6,13 +6,15 @@ Making orders is what the service does most, and here each round trip and each l
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from psycopg import errors
+
 from services.orders.adapters.postgres.order_round_trips import Send, find_medicines, medicines_of, named, positional
 from services.orders.adapters.postgres.order_rows import address_json
-from services.orders.adapters.postgres.stock_statements import RESERVE
+from services.orders.adapters.postgres.stock_statements import RESERVE, RESERVE_OR_FAIL
 from services.orders.application.ordering.ports import NumberTaken
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.errors import LocationNotFound
@@ -50,11 +52,16 @@ _LINE = {
 _COLUMNS = ", ".join(_LINE)
 _ARRAYS = ", ".join(f"%({name})s::{kind}[]" for name, kind in _LINE.items())
 
+_PLACE = "select location_id from location where location_id = %(location_id)s"
+# Where a medicine is not as it was read, there is no place for the order.
+_UNCHANGED = """
+    and (select count(*) from unnest(%(read_skus)s::text[], %(read_versions)s::bigint[]) as seen (sku, version)
+         join medicine using (sku, version)) = cardinality(%(read_skus)s::text[])
+"""
+
 # An order of a location that is not there, or with a number that is taken, is not stored, nor is anything of it.
-_INSERT_ORDER = f"""
-with place as (
-    select location_id from location where location_id = %(location_id)s
-), stored as (
+_STORE_ORDER = f"""
+stored as (
     insert into customer_order (
         order_id, customer_id, order_number, location_id, currency, note, state, fulfilment, subtotal_minor, payable_minor,
         has_rx, has_controlled, contact_name, contact_phone, contact_email, delivery_address,
@@ -83,26 +90,30 @@ with place as (
 ), outbox as (
     insert into order_outbox (order_id, number) select order_id, %(events)s::int from stored
 )
-select (select count(*) from place) as places, (select count(*) from stored) as orders
 """  # noqa: S608  the columns are ours
 
-
-_INSERT = positional(_INSERT_ORDER)
+_INSERT = positional(f"""
+with place as ({_PLACE}), {_STORE_ORDER}
+select (select count(*) from place) as places, (select count(*) from stored) as orders
+""")  # noqa: S608
+_INSERT_OR_FAIL = positional(f"with place as ({_PLACE} {_UNCHANGED}), {_STORE_ORDER} select 1 / (select count(*) from stored)")  # noqa: S608
 # A movement for each line that is held.
 _RESERVE = positional(f"{RESERVE} returning sku")
+_RESERVE_OR_FAIL = positional(RESERVE_OR_FAIL)
+# Fails if the request was begun before, once its transaction has ended.
+_ANSWER = "insert into request_log (actor, request_id, fingerprint, reply) values (%s, %s::uuid, %s::bytea, %s::jsonb)"
 
 
 async def claim_and_read(send: Send, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
     """Begins. Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines."""
-    claim = [] if key is None else [(_CLAIM, (key.actor, str(key.request_id), f"\\x{key.fingerprint.hex()}"))]
+    claim = [] if key is None else [(_CLAIM, _key_values(key))]
     *claims, found = (await send([_BEGIN, _SETTINGS, *claim, find_medicines(skus)]))[2:]
     return all(claims), medicines_of(found)
 
 
 async def insert_order(send: Send, order: Order, event: OrderEvent, words: Iterable[str]) -> None:
     """Stores an order with its lines and its first event. Raises LocationNotFound, NumberTaken."""
-    values = _order_values(order) | _event_values(event) | _line_values(order) | {"words": list(words)}
-    (((places, orders),),) = await send([named(_INSERT, values)])
+    (((places, orders),),) = await send([named(_INSERT, _values(order, event, words))])
     if not places:
         raise LocationNotFound
     if not orders:
@@ -114,6 +125,33 @@ async def remember_and_reserve(send: Send, key: RequestKey | None, reply: str, r
     remember = [] if key is None else [(_REMEMBER, (reply, key.actor, str(key.request_id)))]
     *_, moved = await send([*remember, named(_RESERVE, reservation)])
     return len(moved) == len(reservation["skus"])
+
+
+async def place_order(
+    send: Send,
+    key: RequestKey,
+    reply: str,
+    order: tuple[Order, OrderEvent, Iterable[str]],
+    versions: Mapping[str, int],
+    jobs: Sequence[Statement],
+    reservation: Mapping[str, Any],
+) -> bool:
+    """Does all of it in one transaction and one round trip, the levels locked last. False if any of it can't be done: then nothing is."""
+    read = {"read_skus": list(versions), "read_versions": list(versions.values())}
+    answer = (_ANSWER, (*_key_values(key), reply))
+    try:
+        await send([_SETTINGS, answer, named(_INSERT_OR_FAIL, _values(*order) | read), *jobs, named(_RESERVE_OR_FAIL, reservation)])
+    except (errors.UniqueViolation, errors.DivisionByZero):
+        return False
+    return True
+
+
+def _key_values(key: RequestKey) -> tuple[str, str, str]:
+    return key.actor, str(key.request_id), f"\\x{key.fingerprint.hex()}"
+
+
+def _values(order: Order, event: OrderEvent, words: Iterable[str]) -> dict[str, Any]:
+    return _order_values(order) | _event_values(event) | _line_values(order) | {"words": list(words)}
 
 
 def _order_values(order: Order) -> dict[str, Any]:

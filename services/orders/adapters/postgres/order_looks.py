@@ -31,19 +31,21 @@ async def find_reply(send: Send, key: RequestKey) -> Mapping[str, Any] | None:
     return _reply(found, key)
 
 
-async def look(send: Send, key: RequestKey, location_id: str, units: Mapping[str, int]) -> tuple[Mapping[str, Any] | None, bool]:
-    """Returns the same, and whether the location has levels of these SKUs that are short.
+async def look(
+    send: Send, key: RequestKey, location_id: str, units: Mapping[str, int]
+) -> tuple[Mapping[str, Any] | None, bool, Mapping[str, Medicine]]:
+    """Returns the same, whether the location has levels of these SKUs that are short, and the medicines.
 
     Stock is looked at first: what the request itself took can't make it short, for then its answer is there.
     """
-    ((short,),), found = await send([named(_IS_SHORT, _asked(location_id, units)), _find(key)])
-    return _reply(found, key), short > 0
+    ((short,),), found, medicines = await send([named(_IS_SHORT, _asked(location_id, units)), _find(key), find_medicines(units)])
+    return _reply(found, key), short > 0, medicines_of(medicines)
 
 
-async def find_shortage(send: Send, location_id: str, units: Mapping[str, int]) -> tuple[Sequence[ShortLine], Mapping[str, Medicine]]:
-    """Returns all lines that are short, and the medicines."""
-    short, found = await send([named(_SHORT_LEVELS, _asked(location_id, units)), find_medicines(units)])
-    return [ShortLine(*row) for row in short], medicines_of(found)
+async def find_shortage(send: Send, location_id: str, units: Mapping[str, int]) -> Sequence[ShortLine]:
+    """Returns all lines that are short."""
+    (short,) = await send([named(_SHORT_LEVELS, _asked(location_id, units))])
+    return [ShortLine(*row) for row in short]
 
 
 def _asked(location_id: str, units: Mapping[str, int]) -> dict[str, Any]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -15,6 +13,7 @@ from services.orders.adapters.postgres import prescriptions
 from services.orders.adapters.postgres.order_inserts import claim_and_read, insert_order, remember_and_reserve
 from services.orders.adapters.postgres.order_limits import lock_ordered
 from services.orders.adapters.postgres.order_looks import find_reply, find_shortage, look
+from services.orders.adapters.postgres.order_placing import COMMITTED, COMMITTING, order_reservation, remembered
 from services.orders.adapters.postgres.order_round_trips import driver_of, sender
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
 from services.orders.adapters.postgres.stock import PostgresStock, reservation_values
@@ -29,10 +28,6 @@ from services.orders.domain.prescriptions.prescription import Prescription
 from shared.faults import Faults
 from shared.postgres.round_trips import RoundTrips, Rows, Statement
 from shared.requests import RequestKey
-
-# Where a test may end the process: with everything done and nothing committed, and with everything committed and nobody told.
-COMMITTING = "order-committing"
-COMMITTED = "order-committed"
 
 
 class PostgresOrderTransaction:
@@ -81,20 +76,16 @@ class PostgresOrderTransaction:
         await self._orders.announce(order, event)
 
     async def hold(self, order: Order, cause: Cause, key: RequestKey | None) -> None:
-        assert order.times.due is not None
-        units = {line.sku: line.quantity for line in order.lines}
-        wanted: dict[str, Any] = {"order_id": order.id, "expires_at": order.times.due, "cause": cause}
-        values = reservation_values(order.id, order.location_id, units, **wanted)
-        reply = self._transaction.reply(Order, _remembered(order))
-        if not await remember_and_reserve(self._send, key, reply, values):
-            await self.stock.reserve(order.id, order.location_id, units, **wanted)
+        wanted, reply = order_reservation(order, cause), self._transaction.reply(Order, remembered(order))
+        if not await remember_and_reserve(self._send, key, reply, reservation_values(**wanted)):
+            await self.stock.reserve(**wanted)
 
     async def store(self, before: Order, outcome: Outcome) -> None:
         await self._orders.store(before, outcome.order)
         await self._orders.append_event(outcome.order, outcome.event)
 
     async def remember(self, key: RequestKey, answer: Order) -> None:
-        await self._transaction.remember(key, Order, _remembered(answer))
+        await self._transaction.remember(key, Order, remembered(answer))
 
     async def commit(self) -> None:
         self._faults.reach(COMMITTING)
@@ -105,11 +96,6 @@ class PostgresOrderTransaction:
     async def _send(self, statements: Sequence[Statement]) -> Sequence[Rows]:
         send = await sender(self._round_trips, self._connection)
         return await send(statements)
-
-
-def _remembered(answer: Order) -> Order:
-    """The code is for the customer at the counter, and no write is ever answered with it; so it is kept in one place only."""
-    return replace(answer, pickup_code="")
 
 
 class PostgresOrderTransactions:
@@ -127,8 +113,8 @@ class PostgresOrderTransactions:
     async def look(self, key: RequestKey, location_id: str, units: Mapping[str, int]) -> Looked:
         async with self._transactions.begin() as transaction:
             send = await sender(self._round_trips, transaction.connection)
-            reply, is_short = await look(send, key, location_id, units)
-            short, medicines = await find_shortage(send, location_id, units) if reply is None and is_short else ((), {})
+            reply, is_short, medicines = await look(send, key, location_id, units)
+            short = await find_shortage(send, location_id, units) if reply is None and is_short else ()
             return Looked(transaction.read(reply, Order), short, medicines)
 
     @asynccontextmanager

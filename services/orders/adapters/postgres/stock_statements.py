@@ -23,8 +23,8 @@ _ASKED = """asked as materialized (
     select sku, quantity from unnest(%(skus)s::text[], %(quantities)s::bigint[]) as t(sku, quantity)
 )"""
 
-# All or none. Affects as many movements as there are lines, or none if a line is short.
-RESERVE = f"""
+# Takes the units of all lines, or of none.
+_HOLD = f"""
 with {_ASKED},
 locked as materialized (
     select s.sku, s.on_hand - s.reserved as available, a.quantity
@@ -48,8 +48,19 @@ level as (
     from locked k, verdict v where v.ok and s.location_id = %(location)s and s.sku = k.sku
     returning s.sku, s.on_hand, s.reserved, k.quantity
 )
+"""
+_HELD = f"""
 {_MOVEMENT}
 select %(location)s, sku, 'RESERVE', null::uuid, 0, quantity, on_hand, reserved, 0, {_CAUSE} from level order by sku
+"""
+
+# All or none. Affects as many movements as there are lines, or none if a line is short.
+RESERVE = f"{_HOLD}{_HELD}"
+
+# The same for who sends it with other statements, which fail with it where it would do nothing.
+RESERVE_OR_FAIL = f"""
+{_HOLD}, moved as ({_HELD} returning sku)
+select 1 / ((select count(*) from moved) = (select count(*) from asked))::int
 """
 
 # Asked when a reservation was refused: its levels are locked then.

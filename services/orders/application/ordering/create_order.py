@@ -15,10 +15,11 @@ from services.orders.application.ordering.ports import (
     NumberTaken,
     OrderTransaction,
     OrderTransactions,
+    PlainOrders,
     Recipient,
 )
 from services.orders.domain.catalogue.medicine import Medicine
-from services.orders.domain.errors import AddressNotFound, InsufficientStock
+from services.orders.domain.errors import AddressNotFound, InsufficientStock, OrdersError
 from services.orders.domain.inventory.errors import StockShort
 from services.orders.domain.ordering.changes import Terms
 from services.orders.domain.ordering.commands import check_each_once
@@ -57,6 +58,7 @@ class CreateOrder:
     def __init__(
         self,
         transactions: OrderTransactions,
+        plain_orders: PlainOrders,
         profiles: CustomerProfiles,
         identifiers: Identifiers,
         terms: Terms,
@@ -64,6 +66,7 @@ class CreateOrder:
         observer: Observer,
     ) -> None:
         self._transactions = transactions
+        self._plain_orders = plain_orders
         self._profiles = profiles
         self._identifiers = identifiers
         self._terms = terms
@@ -84,10 +87,29 @@ class CreateOrder:
         try:
             _refuse_short(new, looked)
             recipient = await self._recipient(new)
-            return await self._numbered(new, recipient, caller, None if new.validate_only else key)
+            made = None if new.validate_only else await self._at_once(new, recipient, looked.medicines, caller, key)
+            return made or await self._numbered(new, recipient, caller, None if new.validate_only else key)
         except StockShort as short:
             self._observer.stock_was_short(new.location_id, short.lines)
             raise InsufficientStock(short.lines) from short
+
+    async def _at_once(
+        self, new: NewOrder, recipient: Recipient, medicines: Mapping[str, Medicine], caller: Caller, key: RequestKey
+    ) -> Order | None:
+        """Makes an order that needs nothing but units on the shelf. None, and nothing has happened, if there is more to it."""
+        try:
+            lines = priced(new.wanted, medicines)
+        except OrdersError:
+            return None
+        if _prescriptions(lines) or period_limits(new.wanted, medicines):
+            return None
+        order = self._order(new, recipient, lines, medicines[new.wanted[0].sku].currency)
+        event = _created(order, caller)
+        versions = {sku: medicine.version for sku, medicine in medicines.items()}
+        if not await self._plain_orders.add(order, event, _words(order), versions, Cause(event.actor.name, order.name), key):
+            return None
+        self._observer.order_created(order)
+        return order
 
     async def _numbered(self, new: NewOrder, recipient: Recipient, caller: Caller, key: RequestKey | None) -> Order:
         """Begins anew where the number that was drawn is another order's."""

@@ -125,7 +125,7 @@ class OrderTransaction(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was seen before an order is made: its request's answer; else the lines that are short, and then the medicines by SKU."""
+    """What was seen before an order is made: its request's answer, the lines that are short unless there is one, the medicines by SKU."""
 
     answer: Order | None
     short: Sequence[ShortLine]
@@ -142,6 +142,19 @@ class OrderTransactions(Protocol):
         """The same, and which of these units can't be had at this moment. That none is short promises nothing either."""
 
     def begin(self) -> AbstractAsyncContextManager[OrderTransaction]: ...
+
+
+class PlainOrders(Protocol):
+    """Orders that need nothing but units on the shelf, made at once."""
+
+    async def add(
+        self, order: Order, event: OrderEvent, words: Iterable[str], versions: Mapping[str, int], cause: Cause, key: RequestKey
+    ) -> bool:
+        """Stores a new order with its event and the words it is found by, holds its units, remembers it as the request's answer.
+
+        `versions` are those of its medicines, by SKU. False, and nothing has happened, if anything is in the way: units are short, the
+        request is not new, the number is taken, there is no such location, a medicine has changed. A transaction finds out what it is.
+        """
 
 
 class Orders(Protocol):

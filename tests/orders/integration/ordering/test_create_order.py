@@ -253,7 +253,9 @@ async def test_a_number_that_another_order_has_is_drawn_again(counter: Counter, 
     taken, customer, sku = (await counter.ordered(counter.person())).order_number, counter.person(), await counter.medicine(5)
     parts, container = ordering.container.ordering(), ordering.container
     identifiers = Drawn(container.clock(), taken, taken)
-    create = CreateOrder(parts.transactions(), parts.customers(), identifiers, parts.terms(), container.clock(), container.metrics())
+    create = CreateOrder(
+        parts.transactions(), parts.plain_orders(), parts.customers(), identifiers, parts.terms(), container.clock(), container.metrics()
+    )
     new = NewOrder(customer.id, [Wanted(sku, 2)], None, counter.location_id, "", validate_only=False)
 
     order = await create(new, Caller(customer.name, frozenset({"customer"})), RequestKey(customer.name, uuid4(), b"fingerprint"))

@@ -24,7 +24,7 @@ from galen.orders.v1.order_pb2 import Order
 from deploy.local.accrual_sim.rewards import RewardType
 from deploy.local.accrual_sim.testing import SimulatorHandle
 from services.accrual.settings import AccrualSettings
-from services.orders.adapters.postgres.order_transactions import COMMITTED, COMMITTING
+from services.orders.adapters.postgres.order_placing import COMMITTED, COMMITTING
 from services.orders.application.notifications.notify import NOTIFIED
 from services.orders.application.points.earn_points import FOLLOWED, RECORDED, REGISTERED
 from shared.testing.identities import Identities
