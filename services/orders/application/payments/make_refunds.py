@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.orders.application.ordering.ports import Identifiers
 from services.orders.application.payments.ports import PaymentTransaction, PaymentTransactions
-from services.orders.domain.errors import RefundNotPossible
+from services.orders.domain.errors import OwnOrder, RefundNotPossible
 from services.orders.domain.ordering.changes import happened
 from services.orders.domain.ordering.model import SYSTEM, Actor, EventKind, Order
 from services.orders.domain.ordering.transitions import Caller
@@ -33,13 +33,15 @@ class MakeRefunds:
     async def create(self, customer_id: str, order_id: UUID, wanted: WantedRefund, caller: Caller, key: RequestKey) -> UUID:
         """Returns the id of the new refund, of units, of an amount, or of all that is left; again, the same one.
 
-        Raises OrderNotFound, RefundNotPossible, RequestIdReused.
+        Raises OrderNotFound, OwnOrder, RefundNotPossible, RequestIdReused.
         """
         async with self._transactions.begin() as transaction:
             answered = await transaction.answered(key)
             if answered is not None:
                 return answered
             order = await transaction.lock_order(order_id, customer_id)
+            if caller.name == order.owner:
+                raise OwnOrder
             payment = await transaction.live_payment(order_id)
             if payment is None or (order.times.paid is None and payment.state is not PaymentState.CAPTURED):
                 raise RefundNotPossible(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
@@ -90,6 +91,18 @@ async def test_never_more_than_was_paid(till: Till, crew: Crew) -> None:
     refused = await refusal_of(give_back(till, crew.staff, order))
     assert (refused.reason, refused.metadata) == ("REFUND_NOT_POSSIBLE", {"refundable": "0"})
     assert money(till, order) == (1500, 1500)
+
+
+async def test_nobody_gives_themselves_their_money_back(till: Till, crew: Crew) -> None:
+    for role in ("staff", "admin"):
+        both = till.counter.person(role)
+        order, _, _ = await paid(till, replace(crew, customer=both))
+
+        refused = await refusal_of(give_back(till, both, order))
+
+        assert (refused.reason, refused.code) == ("OWN_ORDER", grpc.StatusCode.FAILED_PRECONDITION)
+        assert await till.refunds(both, order) == []
+        await through(till, crew, order)
 
 
 async def test_what_nobody_paid_is_not_given_back(till: Till, crew: Crew) -> None:

@@ -134,9 +134,10 @@ class PaymentServiceServicer:
 
     def CreateRefund(self, request, context):
         """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
-        are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves.
+        are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
+        of an order of their own.
 
-        Errors: ORDER_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+        Errors: ORDER_NOT_FOUND, OWN_ORDER, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
