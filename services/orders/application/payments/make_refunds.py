@@ -11,6 +11,7 @@ from services.orders.domain.errors import OwnOrder, RefundNotPossible
 from services.orders.domain.ordering.changes import happened
 from services.orders.domain.ordering.model import SYSTEM, Actor, EventKind, Order
 from services.orders.domain.ordering.transitions import Caller
+from services.orders.domain.payments.changes import shown
 from services.orders.domain.payments.model import Payment, PaymentState, Refund
 from services.orders.domain.payments.refunding import (
     WantedRefund,
@@ -63,7 +64,7 @@ class MakeRefunds:
             # The points of such a payment were only held, and are free again.
             left, now = left_at_provider(payment, await transaction.refunds_of(payment_id)), await transaction.now()
             if payment.is_live:
-                await transaction.end_payment(replace(payment, state=PaymentState.CAPTURED, version=payment.version + 1, updated_at=now))
+                await transaction.end_payment(shown(replace(payment, state=PaymentState.CAPTURED), now))
             if left > 0:
                 refund_id, currency = self._identifiers.order_id(), payment.currency
                 refund = refund_card(payment, left, currency, refund_id=refund_id, reason=reason, now=now, is_surplus=False)

@@ -112,8 +112,9 @@ def _is_begun(payment: Payment) -> bool:
 
 
 def shown(payment: Payment, now: datetime) -> Payment:
-    """Returns the payment with the state that callers see, as a change at this time."""
-    return replace(payment, state=_state(payment), version=payment.version + 1, updated_at=max(now, payment.updated_at))
+    """Returns the payment with the state that callers see, as a change at this time; what is only needed to pay goes with its end."""
+    changed = replace(payment, state=_state(payment), version=payment.version + 1, updated_at=max(now, payment.updated_at))
+    return replace(changed, card="", client_secret="", redirect_url="") if changed.is_final else changed
 
 
 def is_same(before: Payment, after: Payment) -> bool:

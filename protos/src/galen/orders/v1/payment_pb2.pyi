@@ -273,7 +273,9 @@ class Payment(_message.Message):
     failure: _builtins.str
     """Why it failed: the reason of a refusal, e.g. `INSUFFICIENT_POINTS`, or the decline code of the card, e.g. `insufficient_funds`."""
     client_secret: _builtins.str
-    """What the payer's browser needs to confirm the card payment at the provider; shown to the customer only, while it can be used."""
+    """What the payer's browser needs to confirm the card payment at the provider; shown to the customer only, while it can be used,
+    and forgotten when the payment has come to its end.
+    """
     provider_reference: _builtins.str
     """The provider's name of it; shown to staff."""
     quarantined: _builtins.bool

@@ -75,7 +75,7 @@ class StartPaymentRequest(_message.Message):
     points_minor: _builtins.int
     """For MIXED: the points to pay with, in hundredths, more than none and less than the order costs; 0 for the others."""
     card: _builtins.str
-    """The card as the provider knows it, e.g. `pm_card_visa`; empty to confirm at the provider."""
+    """The card as the provider knows it, e.g. `pm_card_visa`; empty to confirm at the provider. Forgotten when the payment has come to its end."""
     request_id: _builtins.str
     """A UUID made by the caller and kept for retries."""
     def __init__(
