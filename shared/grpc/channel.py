@@ -30,16 +30,24 @@ Credentials = Callable[[], str | None]
 def make_channel(address: str, services: Iterable[ServiceDescriptor], credentials: Credentials) -> grpc.aio.Channel:
     """Returns a channel to `host:port`, connected when first used. Every call on it needs a timeout of its own: see `remaining_s`."""
     options = (*OPTIONS, ("grpc.service_config", service_config(services)))
-    return grpc.aio.insecure_channel(f"dns:///{address}", options=options, interceptors=[_Identify(credentials)])
+    return _IdentifiedChannel(grpc.aio.insecure_channel(f"dns:///{address}", options=options), credentials)
 
 
 def token_file(path: Path | None) -> Credentials:
-    """Reads a token anew for each call, so that it can be rotated; a file of some hundred bytes stays in the page cache."""
+    """Reads a token anew whenever its file has changed, so that it can be rotated."""
+    read: tuple[tuple[int, int, int], str] | None = None
 
-    def read() -> str | None:
-        return f"Bearer {path.read_text().strip()}" if path else None
+    def token() -> str | None:
+        nonlocal read
+        if path is None:
+            return None
+        state = path.stat()
+        version = (state.st_mtime_ns, state.st_ino, state.st_size)
+        if read is None or read[0] != version:
+            read = version, f"Bearer {path.read_text().strip()}"
+        return read[1]
 
-    return read
+    return token
 
 
 def service_config(services: Iterable[ServiceDescriptor]) -> str:
@@ -73,22 +81,55 @@ def _name(contract: MethodContract) -> dict[str, str]:
     return {"service": service, "method": method}
 
 
-class _Identify(grpc.aio.UnaryUnaryClientInterceptor):
-    """Adds who calls and which trace it belongs to."""
+class _IdentifiedCalls(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
+    """Adds who calls and which trace it belongs to. As an interceptor this would cost a task for each call."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, calls: grpc.aio.UnaryUnaryMultiCallable[Any, Any], credentials: Credentials) -> None:
+        self._calls = calls
         self._credentials = credentials
 
-    async def intercept_unary_unary(self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any) -> Any:
-        metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
+    def __call__(self, request: Any, *, metadata: Any = None, **options: Any) -> grpc.aio.UnaryUnaryCall[Any, Any]:
+        sent = grpc.aio.Metadata(*(metadata or ()))
         for key, value in (("authorization", self._credentials()), (TRACEPARENT, traceparent())):
-            if value is not None and metadata.get(key) is None:
-                metadata.add(key, value)
-        details = grpc.aio.ClientCallDetails(
-            method=client_call_details.method,
-            timeout=client_call_details.timeout,
-            metadata=metadata,
-            credentials=client_call_details.credentials,
-            wait_for_ready=client_call_details.wait_for_ready,
-        )
-        return await continuation(details, request)
+            if value is not None and sent.get(key) is None:
+                sent.add(key, value)
+        return self._calls(request, metadata=sent, **options)
+
+
+class _IdentifiedChannel(grpc.aio.Channel):
+    """A channel whose unary calls are identified."""
+
+    def __init__(self, channel: grpc.aio.Channel, credentials: Credentials) -> None:
+        self._channel = channel
+        self._credentials = credentials
+
+    def unary_unary(self, *method: Any, **serialisation: Any) -> _IdentifiedCalls:
+        return _IdentifiedCalls(self._channel.unary_unary(*method, **serialisation), self._credentials)
+
+    def unary_stream(self, *method: Any, **serialisation: Any) -> grpc.aio.UnaryStreamMultiCallable[Any, Any]:
+        return self._channel.unary_stream(*method, **serialisation)
+
+    def stream_unary(self, *method: Any, **serialisation: Any) -> grpc.aio.StreamUnaryMultiCallable[Any, Any]:
+        return self._channel.stream_unary(*method, **serialisation)
+
+    def stream_stream(self, *method: Any, **serialisation: Any) -> grpc.aio.StreamStreamMultiCallable[Any, Any]:
+        return self._channel.stream_stream(*method, **serialisation)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    async def __aenter__(self) -> _IdentifiedChannel:
+        await self._channel.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._channel.__aexit__(*raised)
