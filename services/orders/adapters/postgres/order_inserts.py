@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import errors
 
-from services.orders.adapters.postgres.order_round_trips import Send, find_medicines, medicines_of, named, positional
+from services.orders.adapters.postgres.order_round_trips import SETTINGS, Send, find_medicines, medicines_of, named, positional
 from services.orders.adapters.postgres.order_rows import address_json
 from services.orders.adapters.postgres.stock_statements import RESERVE, RESERVE_OR_FAIL
 from services.orders.application.ordering.ports import NumberTaken
@@ -23,13 +23,6 @@ from shared.postgres.round_trips import Statement
 from shared.requests import RequestKey
 
 _BEGIN: Statement = ("begin", ())
-# Planned once: to plan for each new cart anew costs twice what it does to run the statement. A plan, of ours or of a foreign key, that was
-# made while a table was small would go through all of it for as long as the plan lives; the walk along the keys is always right.
-_SETTINGS: Statement = (
-    """select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-              set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)""",
-    (),
-)
 _CLAIM = """
 insert into request_log (actor, request_id, fingerprint) values (%s, %s::uuid, %s::bytea) on conflict do nothing returning request_id
 """
@@ -107,7 +100,7 @@ _ANSWER = "insert into request_log (actor, request_id, fingerprint, reply) value
 async def claim_and_read(send: Send, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
     """Begins. Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines."""
     claim = [] if key is None else [(_CLAIM, _key_values(key))]
-    *claims, found = (await send([_BEGIN, _SETTINGS, *claim, find_medicines(skus)]))[2:]
+    *claims, found = (await send([_BEGIN, SETTINGS, *claim, find_medicines(skus)]))[2:]
     return all(claims), medicines_of(found)
 
 
@@ -140,7 +133,7 @@ async def place_order(
     read = {"read_skus": list(versions), "read_versions": list(versions.values())}
     answer = (_ANSWER, (*_key_values(key), reply))
     try:
-        await send([_SETTINGS, answer, named(_INSERT_OR_FAIL, _values(*order) | read), *jobs, named(_RESERVE_OR_FAIL, reservation)])
+        await send([SETTINGS, answer, named(_INSERT_OR_FAIL, _values(*order) | read), *jobs, named(_RESERVE_OR_FAIL, reservation)])
     except (errors.UniqueViolation, errors.DivisionByZero):
         return False
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.orders.adapters.postgres.order_round_trips import Send, find_medicines, medicines_of, named, positional
+from services.orders.adapters.postgres.order_round_trips import SETTINGS, Send, find_medicines, medicines_of, named, positional
 from services.orders.adapters.postgres.stock_statements import SHORT_LEVELS
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.inventory.shortage import ShortLine
@@ -38,7 +38,9 @@ async def look(
 
     Stock is looked at first: what the request itself took can't make it short, for then its answer is there.
     """
-    ((short,),), found, medicines = await send([named(_IS_SHORT, _asked(location_id, units)), _find(key), find_medicines(units)])
+    _, ((short,),), found, medicines = await send(
+        [SETTINGS, named(_IS_SHORT, _asked(location_id, units)), _find(key), find_medicines(units)]
+    )
     return _reply(found, key), short > 0, medicines_of(medicines)
 
 
