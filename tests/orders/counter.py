@@ -17,7 +17,7 @@ from shared.testing.servers import ServedService
 from tests.orders.customers_peer import People
 from tests.orders.orders_client import Orders, line
 from tests.orders.stock_rows import LevelRow, add_location, add_lot, broken_rules, level_row
-from tests.orders.world import days_from_now, new_customer, new_sku
+from tests.orders.world import add_prescription, days_from_now, new_customer, new_sku
 
 LOT = "LOT-1"
 
@@ -102,14 +102,8 @@ class Counter:
 
     async def prescription(self, customer: Orders, *skus: str, refills: int = 0, expires_in_days: int = 30) -> str:
         """Records a prescription; returns its name."""
-        prescription_id = uuid4()
         async with self.engine.begin() as connection:
-            await connection.exec_driver_sql(
-                """insert into prescription (prescription_id, customer_id, number, prescriber, recorded_by, issued_on, expires_on, refills,
-                                             uses, skus, revoked, revoked_by, revoke_reason)
-                   values (%s, %s, %s, 'Dr. Quinn', 'tests', current_date - 1, %s, %s, 0, %s, false, '', '')""",
-                (prescription_id, customer.id, uuid4().hex, days_from_now(expires_in_days), refills, list(skus)),
-            )
+            prescription_id = await add_prescription(connection, customer.id, skus, refills=refills, expires_in_days=expires_in_days)
         return f"{customer.name}/prescriptions/{prescription_id}"
 
     async def uses(self, prescription: str) -> int:

@@ -30,14 +30,16 @@ async def add_location(connection: AsyncConnection) -> str:
     return location
 
 
-async def add_medicine(connection: AsyncConnection, sku: str = "", *, min_remaining_shelf_days: int = 0) -> str:
-    """Adds a medicine that anybody may buy; returns its SKU."""
+async def add_medicine(
+    connection: AsyncConnection, sku: str = "", *, min_remaining_shelf_days: int = 0, rx_required: bool = False, price_minor: int = 499
+) -> str:
+    """Adds a medicine; returns its SKU."""
     sku = sku or new_sku()
     await connection.exec_driver_sql(
         """insert into medicine (sku, display_name, form, strength, currency, price_minor, rx_required, cold_chain, withdrawn, schedule,
                                  max_per_order, max_per_period, period_days, min_remaining_shelf_days)
-           values (%s, 'Paracetamol', 'tablet', '500 mg', 'EUR', 499, false, false, false, 0, 0, 0, 0, %s)""",
-        (sku, min_remaining_shelf_days),
+           values (%s, 'Paracetamol', 'tablet', '500 mg', 'EUR', %s, %s, false, false, 0, 0, 0, 0, %s)""",
+        (sku, price_minor, rx_required, min_remaining_shelf_days),
     )
     return sku
 

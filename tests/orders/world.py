@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -48,6 +49,20 @@ def today() -> date:
 
 def days_from_now(days: int) -> date:
     return today() + timedelta(days=days)
+
+
+async def add_prescription(
+    connection: AsyncConnection, customer_id: str, skus: Sequence[str], *, refills: int = 0, expires_in_days: int = 30
+) -> UUID:
+    """Inserts a prescription of yesterday that has not been used; returns its id."""
+    prescription_id = uuid4()
+    await connection.exec_driver_sql(
+        """insert into prescription (prescription_id, customer_id, number, prescriber, recorded_by, issued_on, expires_on, refills,
+                                     uses, skus, revoked, revoked_by, revoke_reason)
+           values (%s, %s, %s, 'Dr. Quinn', 'tests', current_date - 1, %s, %s, 0, %s, false, '', '')""",
+        (prescription_id, customer_id, uuid4().hex, days_from_now(expires_in_days), refills, list(skus)),
+    )
+    return prescription_id
 
 
 async def add_order_row(connection: AsyncConnection, customer_id: str) -> UUID:

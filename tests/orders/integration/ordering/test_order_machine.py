@@ -1,0 +1,111 @@
+"""All that can happen to orders and to their stock, in any order, on the real database against a model in plain Python.
+
+That the machine notices what goes wrong is shown by taking rules out of the code, one at a time, and playing what would break them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy import bindparam, select
+from sqlalchemy.exc import DBAPIError
+
+from services.orders.adapters.postgres import order_writes, prescriptions, stock_statements
+from services.orders.adapters.postgres.order_rows import ORDER_COLUMNS
+from services.orders.adapters.postgres.payment_transactions import PaymentsToFollow
+from services.orders.adapters.postgres.stock import PostgresStock
+from services.orders.adapters.postgres.stock_writes import PostgresStockWrite
+from services.orders.adapters.postgres.tables import customer_order
+from services.orders.settings import OrdersSettings
+from tests.orders.order_machine import OrderBooks, OrderMachine
+from tests.orders.order_model import PAYS
+from tests.orders.shop import shop_database
+
+# Nothing is made smaller that fails: that takes longer than a test may.
+EFFORT = settings(max_examples=12, stateful_step_count=25, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def books(postgres_server_uri: str, orders_settings: OrdersSettings) -> Iterator[OrderBooks]:
+    with shop_database(postgres_server_uri) as (uri, role):
+        books = OrderBooks(orders_settings.model_copy(update={"database_uri": uri, "database_role": role}))
+        yield books
+        books.close()
+
+
+def test_orders_and_stock_are_what_the_model_counts_whatever_happens(books: OrderBooks) -> None:
+    class MachineOfBooks(OrderMachine):
+        def __init__(self) -> None:
+            super().__init__(books)
+
+    run_state_machine_as_test(MachineOfBooks, settings=EFFORT)
+
+
+# The orders that are there from the beginning, by their place.
+READY_TO_SEND, PAID, UNDER_REVIEW, UNPAID = range(4)
+
+
+def cancel_unpaid(machine: OrderMachine) -> None:
+    machine.cancel(UNPAID, by_staff=False, away=False)
+
+
+def cancel_paid(machine: OrderMachine) -> None:
+    machine.cancel(PAID, by_staff=True, away=False)
+
+
+def sell(machine: OrderMachine) -> None:
+    machine.create(2, 0, delivery=False, again=False)
+    machine.pay(1, PAYS, share=0)
+
+
+def pay_and_cancel_and_expire(machine: OrderMachine) -> None:
+    for _ in range(5):
+        machine.create(1, 0, delivery=False, again=False)
+        machine.all_at_once(-1)
+        machine.everything_is_as_the_model_counts()
+
+
+def call_back_what_was_sold(machine: OrderMachine) -> None:
+    machine.recall(0, "C")
+
+
+async def nothing(*_: Any, **__: Any) -> bool:
+    return True
+
+
+UNLOCKED = select(*ORDER_COLUMNS).where(customer_order.c.order_id == bindparam("id"))
+SELLS_NOTHING = stock_statements.COMMIT.replace("set on_hand = s.on_hand - n.quantity, ", "set on_hand = s.on_hand, ")
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead", "script"),
+    [
+        pytest.param(PostgresStock, "release", nothing, cancel_unpaid, id="a cancelled order frees what it held"),
+        pytest.param(prescriptions, "give_back", nothing, cancel_unpaid, id="and gives its prescription back"),
+        pytest.param(PaymentsToFollow, "_give_back", nothing, cancel_paid, id="and its money"),
+        pytest.param(PostgresStock, "restock", nothing, cancel_paid, id="and puts back what it had bought"),
+        pytest.param(stock_statements, "COMMIT", SELLS_NOTHING, sell, id="a sale lowers what is on hand"),
+        pytest.param(order_writes, "_LOCKED", UNLOCKED, pay_and_cancel_and_expire, id="an order is locked by who changes it"),
+        pytest.param(PostgresStockWrite, "announce_recall", nothing, call_back_what_was_sold, id="orders are told of a recall"),
+    ],
+)
+def test_the_machine_notices_when_a_rule_is_missing(
+    books: OrderBooks, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, instead: Any, script: Callable[[OrderMachine], None]
+) -> None:
+    def play() -> None:
+        script(machine)
+        machine.everything_is_as_the_model_counts()
+
+    machine = OrderMachine(books)
+    machine.begin()
+    play()
+    machine = OrderMachine(books)
+    machine.begin()
+    assert getattr(where, name) != instead
+    monkeypatch.setattr(where, name, instead)
+    with pytest.raises((AssertionError, DBAPIError)):
+        play()
