@@ -23,6 +23,7 @@ from services.orders.adapters.postgres.transactions import Transactions
 from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.drive_refund import DriveRefund
 from services.orders.application.payments.earned_points import EarnedByClaims
+from services.orders.application.payments.fail_refund import FailRefund
 from services.orders.application.payments.make_refunds import MakeRefunds
 from services.orders.application.payments.order_steps import StepsOfOrders
 from services.orders.application.payments.read_payments import ReadPayments
@@ -88,8 +89,9 @@ class PayingContainer(containers.DeclarativeContainer):
     transactions = providers.Singleton(PostgresPaymentTransactions, providers.Singleton(Transactions, engine), jobs, announcements)
     refunds = providers.Singleton(MakeRefunds, transactions, identifiers)
     driver = providers.Singleton(DrivePayment, records, provider, points, providers.Singleton(StepsOfOrders, steps), refunds, faults)
+    failing = providers.Singleton(FailRefund, transactions, observer)
     refund_driver = providers.Singleton(
-        DriveRefund, refund_records, provider, points, providers.Singleton(EarnedByClaims, accrual), clock, faults, observer
+        DriveRefund, refund_records, provider, points, providers.Singleton(EarnedByClaims, accrual), clock, faults, observer, failing
     )
     messages = providers.Singleton(
         TakeMessages,
@@ -102,6 +104,7 @@ class PayingContainer(containers.DeclarativeContainer):
         refund_driver,
         clock,
         observer,
+        failing,
     )
     payment_jobs = providers.Singleton(PaymentJobs, driver, refund_driver, messages, observer)
     looking = providers.Singleton(Looking, records, driver, messages, observer, every_s=settings.provided.payment_look_every_s)

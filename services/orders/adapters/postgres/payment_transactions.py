@@ -74,6 +74,9 @@ class PostgresPaymentTransaction:
     async def add_refund(self, refund: Refund) -> None:
         await add_refund(self._connection, self._jobs, refund)
 
+    async def store_refund(self, refund: Refund) -> None:
+        await self._refunds.store(refund)
+
     async def facts_of(self, payment_id: UUID) -> Sequence[Fact]:
         return await self._payments.add_facts(payment_id, ())
 

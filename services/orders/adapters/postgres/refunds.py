@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.orders.adapters.postgres.order_rows import ORDER_COLUMNS, order_of, read_lines
@@ -21,6 +21,7 @@ from services.orders.domain.payments.changes import shown, take_back_decided, wi
 from services.orders.domain.payments.facts import Fact, fold
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.refunding import points_to_take_back
+from shared.ids import read_id
 
 
 class RefundWrites:
@@ -72,10 +73,10 @@ class PostgresRefunds:
             await writes.store(decided)
         return decided
 
-    async def find_by_reference(self, reference: str) -> UUID | None:
-        query = select(refund_table.c.refund_id).where(
-            refund_table.c.provider_reference == reference, refund_table.c.provider_reference != ""
-        )
+    async def find_by_reference(self, reference: str, refund_id: str = "") -> UUID | None:
+        by_reference = (refund_table.c.provider_reference == reference) & (refund_table.c.provider_reference != "")
+        by_id = (refund_table.c.refund_id == read_id(refund_id)) & (refund_table.c.provider_reference == "")
+        query = select(refund_table.c.refund_id).where(or_(by_reference, by_id)).order_by(by_reference.desc()).limit(1)
         async with self._engine.connect() as connection:
             found: UUID | None = (await connection.execute(query)).scalar()
         return found

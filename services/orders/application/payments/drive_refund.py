@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from services.orders.application.payments.fail_refund import FailRefund
 from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import (
     CardProvider,
@@ -43,6 +44,7 @@ class DriveRefund:
         clock: Clock,
         faults: Faults,
         observer: PaymentObserver,
+        failing: FailRefund,
     ) -> None:
         self._records = records
         self._provider = provider
@@ -51,12 +53,13 @@ class DriveRefund:
         self._clock = clock
         self._faults = faults
         self._observer = observer
+        self._failing = failing
 
     async def drive(self, refund_id: UUID) -> Refund:
         """Returns the refund as it stands when nothing more can be done now. Raises RefundNotFound, OutcomeUnknown, PointsRefused."""
         before, payment, order = await self._records.read(refund_id)
         after = await self._drive(before, payment, order)
-        if before.state is RefundState.PENDING and after.state is not RefundState.PENDING:
+        if before.state is RefundState.PENDING and after.state is RefundState.SUCCEEDED:
             self._observer.refund_ended(after.state)
         return after
 
@@ -84,10 +87,7 @@ class DriveRefund:
             await self._records.record(refund.id, lambda now, paid: (changes.card_awaited(now, answer.reference), paid))
             raise OutcomeUnknown("the provider works on it")
         if answer.standing is RefundStanding.FAILED:
-            log.error("the provider refused a refund for good", refund=refund.name, failure=answer.failure)
-            return await self._records.record(
-                refund.id, lambda now, paid: (changes.card_refused(now, answer.reference, answer.failure), paid)
-            )
+            return await self._failing.fail(refund, answer.reference, answer.failure)
         fact = Fact(FactKind.REFUNDED, answer.reference, self._clock.now().replace(microsecond=0), refund.card_minor, refund.currency)
         return await self._records.record(refund.id, lambda now, paid: (changes.card_given(now, answer.reference), paid), (fact,))
 

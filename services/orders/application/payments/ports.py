@@ -73,11 +73,12 @@ class RefundStanding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderRefund:
-    """The provider's side of a refund's card share."""
+    """The provider's side of a refund's card share. `refund_id` is what its metadata name, empty if nothing."""
 
     reference: str
     standing: RefundStanding
     failure: str = ""
+    refund_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +263,9 @@ class PaymentTransaction(Protocol):
     async def facts_of(self, payment_id: UUID) -> Sequence[Fact]:
         """Returns what the provider has said of a payment that is locked."""
 
+    async def store_refund(self, refund: Refund) -> None:
+        """Stores a refund of a payment that is locked, as it is after a change."""
+
     async def end_payment(self, payment: Payment) -> None:
         """Stores a payment that came too late as ended."""
 
@@ -296,8 +300,8 @@ class RefundRecords(Protocol):
     async def record(self, refund_id: UUID, change: RefundChange, facts: tuple[Fact, ...] = ()) -> Refund:
         """Changes a refund together with its payment, in one transaction. Raises RefundNotFound."""
 
-    async def find_by_reference(self, reference: str) -> UUID | None:
-        """Returns the refund that the provider calls so."""
+    async def find_by_reference(self, reference: str, refund_id: str = "") -> UUID | None:
+        """Returns the refund that the provider means: by its own name of it, or by ours in the metadata if its name never reached us."""
 
 
 class Messages(Protocol):

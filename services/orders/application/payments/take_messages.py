@@ -13,6 +13,7 @@ import structlog
 
 from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.drive_refund import DriveRefund
+from services.orders.application.payments.fail_refund import FailRefund
 from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import (
     CardProvider,
@@ -22,7 +23,9 @@ from services.orders.application.payments.ports import (
     OutcomeUnknown,
     PaymentRecords,
     ProviderEvent,
+    ProviderRefund,
     RefundRecords,
+    RefundStanding,
     Webhooks,
 )
 from services.orders.domain.errors import WebhookSignatureInvalid
@@ -53,6 +56,7 @@ class TakeMessages:
         refund_driver: DriveRefund,
         clock: Clock,
         observer: PaymentObserver,
+        failing: FailRefund,
     ) -> None:
         self._webhooks = webhooks
         self._messages = messages
@@ -63,6 +67,7 @@ class TakeMessages:
         self._refund_driver = refund_driver
         self._clock = clock
         self._observer = observer
+        self._failing = failing
 
     async def deliver(self, body: bytes, signature: str) -> None:
         """Stores a message that came. Raises WebhookSignatureInvalid."""
@@ -114,6 +119,8 @@ class TakeMessages:
         payment = await self._records.record(payment_id, draft)
         if payment.quarantined:
             log.error("a message does not fit its payment: both are in quarantine", event_id=event.id, payment=payment.name)
+        if event.refund is not None and event.refund.standing is RefundStanding.FAILED:
+            await self._fail(event.refund)
         # From here on whoever looks at payments finds what is left to do.
         await self._messages.close(event.id, QUARANTINED if payment.quarantined else DONE)
         await self._payment_driver.drive(payment_id)
@@ -121,3 +128,10 @@ class TakeMessages:
             refund_id = await self._refunds.find_by_reference(event.refund.reference)
             if refund_id is not None:
                 await self._refund_driver.drive(refund_id)
+
+    async def _fail(self, said: ProviderRefund) -> None:
+        """A refund of ours has failed, whatever the provider said of it before."""
+        refund_id = await self._refunds.find_by_reference(said.reference, said.refund_id)
+        if refund_id is not None:
+            refund, _, _ = await self._refunds.read(refund_id)
+            await self._failing.fail(refund, said.reference, said.failure)

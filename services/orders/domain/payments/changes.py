@@ -145,16 +145,23 @@ def _state(payment: Payment) -> PaymentState:
 
 def card_awaited(refund: Refund, reference: str) -> Refund:
     """Notes that the provider works on the card's share."""
-    return replace(refund, provider_reference=reference)
+    return refund if refund.state is RefundState.FAILED else replace(refund, provider_reference=reference)
 
 
 def card_given(refund: Refund, reference: str) -> Refund:
-    return replace(refund, provider_reference=reference, card_done=True)
+    """Notes that the card's share is through, unless that has turned out to be wrong since."""
+    return refund if refund.state is RefundState.FAILED else replace(refund, provider_reference=reference, card_done=True)
 
 
 def card_refused(refund: Refund, reference: str, failure: str) -> Refund:
-    """Notes that the provider refused the card's share for good."""
-    return replace(refund, provider_reference=reference, state=RefundState.FAILED, failure=failure or "failed")
+    """Notes that the provider refused the card's share for good, or could not bring it home after it had said that it was through.
+
+    What went back in points stays given.
+    """
+    named = reference or refund.provider_reference
+    return replace(
+        refund, provider_reference=named, state=RefundState.FAILED, failure=failure or "failed", card_done=False, finished_at=None
+    )
 
 
 def new_attempt(refund: Refund, spent: int) -> Refund:
@@ -177,9 +184,13 @@ def take_back_decided(refund: Refund, points_minor: int) -> Refund:
 
 def given_back(refund: Refund, now: datetime) -> Refund:
     """Notes that the customer has back what they paid."""
+    if refund.state is RefundState.FAILED:
+        return refund
     return replace(refund, state=RefundState.SUCCEEDED, finished_at=refund.finished_at or now)
 
 
 def completed(refund: Refund, now: datetime) -> Refund:
     """Returns the refund as it is when all of it is through, the points that were earned too."""
+    if refund.state is RefundState.FAILED:
+        return refund
     return replace(given_back(refund, now), take_back_done=True)

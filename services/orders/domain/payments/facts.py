@@ -1,8 +1,9 @@
 """What the provider says of a payment, as a set of facts: order and duplicates do not matter.
 
 Each message of the provider (a webhook, an answer, a look at the intent) is turned into facts; the standing of the card is folded from all
-facts that are known, so that a late or repeated message can add what was missing and never takes anything back. Saleor recomputes its
-transactions from their events in the same way (saleor/payment/transaction_item_calculations.py).
+facts that are known, so that a late or repeated message can add what was missing. None takes anything back but the failure of a refund,
+which is a fact of its own. Saleor recomputes its transactions from their events in the same way
+(saleor/payment/transaction_item_calculations.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from services.orders.domain.payments.model import Card, Payment, Wish
 
 
 class FactKind(Enum):
-    """`OPENED`, `ACTION_REQUIRED`, `PROCESSING` and `DECLINED` pass, and the latest of them counts; the others are for good."""
+    """`OPENED`, `ACTION_REQUIRED`, `PROCESSING` and `DECLINED` pass, and the latest of them counts; the others are for good.
+
+    A refund may fail after it has succeeded, as when the customer's bank sends the money back days later
+    (docs.stripe.com/refunds#failed-refunds), and never the other way round: `REFUND_FAILED` counts above `REFUNDED`.
+    """
 
     OPENED = "OPENED"
     ACTION_REQUIRED = "ACTION_REQUIRED"
@@ -26,6 +31,7 @@ class FactKind(Enum):
     CANCELLED = "CANCELLED"
     CAPTURED = "CAPTURED"
     REFUNDED = "REFUNDED"
+    REFUND_FAILED = "REFUND_FAILED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ def fold(payment: Payment, facts: Iterable[Fact]) -> Standing:
     """
     known = set(facts)
     captures, refunds = _amounts(known, FactKind.CAPTURED), _amounts(known, FactKind.REFUNDED)
+    failed = {fact.reference for fact in known if fact.kind is FactKind.REFUND_FAILED}
     authorized = [fact.at for fact in known if fact.kind is FactKind.AUTHORIZED]
     passing = max(
         (fact for fact in known if fact.kind in _PASSING), key=lambda fact: (fact.at, _PASSING[fact.kind], fact.reference), default=None
@@ -104,7 +111,7 @@ def fold(payment: Payment, facts: Iterable[Fact]) -> Standing:
     return Standing(
         card=card,
         captured_minor=sum(captures.values()),
-        refunded_minor=sum(refunds.values()),
+        refunded_minor=sum(amount for reference, amount in refunds.items() if reference not in failed),
         authorized_at=min(authorized, default=None),
         captured_at=min((fact.at for fact in known if fact.kind is FactKind.CAPTURED), default=None),
         detail=passing.detail if passing and card is _PASSING[passing.kind] else "",

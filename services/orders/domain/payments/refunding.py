@@ -25,7 +25,7 @@ class WantedRefund:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What earlier refunds of a payment took, those that failed not counted."""
+    """What earlier refunds of a payment took. Of those that failed it is their points, if those went back before."""
 
     card_minor: int
     points_minor: int
@@ -37,12 +37,24 @@ class Given:
 
 
 def given_by(refunds: Iterable[Refund]) -> Given:
-    counted = [refund for refund in refunds if refund.state is not RefundState.FAILED]
+    refunds = list(refunds)
     quantities: dict[str, int] = {}
-    for refund in counted:
-        for line in refund.lines:
+    for refund in refunds:
+        # Units that came back in part are not given twice: their rest is given as an amount.
+        for line in refund.lines if _part_given(refund) else ():
             quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
-    return Given(sum(refund.card_minor for refund in counted), sum(refund.points_minor for refund in counted), quantities)
+    card = sum(refund.card_minor for refund in refunds if refund.state is not RefundState.FAILED)
+    return Given(card, sum(_points_given(refund) for refund in refunds), quantities)
+
+
+def _points_given(refund: Refund) -> int:
+    """Returns the points that the refund gives back: if it failed, those that went back before its card share did not."""
+    return refund.points_minor if refund.state is not RefundState.FAILED or refund.points_done else 0
+
+
+def _part_given(refund: Refund) -> int:
+    """Returns what of the order's cost the refund gives back, by which the points that were earned are taken back."""
+    return refund.take_back_share[0] if refund.state is not RefundState.FAILED else _points_given(refund)
 
 
 def left_of(payment: Payment, given: Given) -> tuple[int, int]:
@@ -134,14 +146,14 @@ def points_to_take_back(refund: Refund, refunds: Iterable[Refund], earned_minor:
     """Returns how many of the earned points this refund takes back: its share of what was paid. Decided before, it stays so.
 
     Shares are counted up in the order in which they are decided, so that rounding never adds up and the one that empties the payment takes
-    the rest. What fails never comes so far, so the shares that were decided stay decided.
+    the rest. What fails takes none; if it had taken some before that, as many fewer are taken by the next.
     """
-    if refund.points_taken_back_minor or refund.take_back_done:
+    if refund.points_taken_back_minor or refund.take_back_done or refund.state is RefundState.FAILED:
         return refund.points_taken_back_minor
     decided = [other for other in refunds if other.id != refund.id and (other.take_back_done or other.points_taken_back_minor)]
     part, whole = refund.take_back_share
-    parts = part + sum(other.take_back_share[0] for other in decided)
-    return earned_minor * min(whole, parts) // whole - sum(other.points_taken_back_minor for other in decided)
+    parts = part + sum(_part_given(other) for other in decided)
+    return max(0, earned_minor * min(whole, parts) // whole - sum(other.points_taken_back_minor for other in decided))
 
 
 def may_earn_later(order: Order) -> bool:

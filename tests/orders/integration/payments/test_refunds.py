@@ -204,21 +204,6 @@ async def test_a_refund_that_the_provider_refuses_for_good_fails_and_can_be_give
     assert await books_agree(till)
 
 
-async def test_money_that_came_back_to_the_shop_after_all_is_a_difference_in_the_books(till: Till, crew: Crew) -> None:
-    """A refund can fail after it succeeded: nobody but people can give it then."""
-    order, _, _ = await paid(till, crew, card="pm_card_refundFail")
-    refund = await through(till, crew, order)
-
-    async def is_told() -> bool:
-        found = await till.differences()
-        rule = messages.PAYMENT_RULE_REFUNDED_IS_REFUNDED_AT_PROVIDER
-        return [(one.payment, one.rule, one.expected, one.actual) for one in found] == [(refund.payment, rule, "2500", "0")]
-
-    assert await eventually(is_told)
-    # Other tests compare the same books.
-    await till.counter.rows("update payment set created_at = created_at - interval '1 day' where order_id = %s", order_id(order))
-
-
 async def test_an_intent_that_the_provider_does_not_know_is_a_difference_in_the_books(till: Till, crew: Crew) -> None:
     order, _, _ = await paid(till, crew)
     await till.counter.rows("update payment set intent = 'pi_nobody' where order_id = %s", order_id(order))

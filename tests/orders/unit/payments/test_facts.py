@@ -79,6 +79,21 @@ def test_what_comes_twice_or_in_any_order_adds_nothing(first: list[Fact], second
     assert fold(PAYMENT, first + second) == fold(PAYMENT, second + first) == fold(PAYMENT, [*first, *second, *first])
 
 
+def test_a_refund_that_failed_gave_nothing_back_in_whatever_order_that_is_told() -> None:
+    """The one thing that takes something back: the provider may say so days after it had said that all was well."""
+    history = [
+        HISTORY[4],
+        fact(FactKind.REFUNDED, 8, amount=300, reference="re_1"),
+        fact(FactKind.REFUNDED, 8, amount=200, reference="re_2"),
+        fact(FactKind.REFUND_FAILED, 9, amount=300, reference="re_1"),
+        fact(FactKind.REFUNDED, 10, amount=300, reference="re_1"),
+    ]
+
+    assert {fold(PAYMENT, order).refunded_minor for order in permutations([*history, history[3]])} == {200}
+    assert fold(PAYMENT, history[:3]).refunded_minor == 500
+    assert news(history, [history[3]]) == []
+
+
 @given(known=FACTS)
 def test_money_that_was_taken_is_never_untaken(known: list[Fact]) -> None:
     assert fold(PAYMENT, [*known, HISTORY[4]]).card is Card.CAPTURED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.orders.domain.errors import RefundNotPossible
 from services.orders.domain.ordering.model import Order, PointsState, State
-from services.orders.domain.payments.changes import card_refused, completed, take_back_decided
+from services.orders.domain.payments.changes import card_awaited, card_given, card_refused, completed, given_back, take_back_decided
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.refunding import (
     acting_for,
@@ -35,6 +36,43 @@ def refunded(payment: Payment, refunds: Sequence[Refund], amount_minor: int) -> 
     number = len(refunds) + 1
     now = START + timedelta(seconds=number)
     return refund_amount(payment, given_by(refunds), amount_minor, refund_id=UUID(int=number), reason="r", now=now)
+
+
+def through(refund: Refund, taken_back: int) -> Refund:
+    """A refund of which everything went well."""
+    return completed(take_back_decided(replace(refund, card_done=True, points_done=True), taken_back), START)
+
+
+def test_a_refund_that_fails_at_last_leaves_its_card_share_to_be_given_again_but_not_its_points() -> None:
+    payment = a_payment(card_minor=700, points_minor=300)
+    first = refunded(payment, [], 500)
+    assert (first.card_minor, first.points_minor) == (350, 150)
+    failed = card_refused(through(first, points_to_take_back(first, [first], 100)), "re_1", "")
+    assert (failed.points_taken_back_minor, failed.finished_at) == (50, None)
+
+    again = refunded(payment, [failed], 0)
+
+    assert (again.card_minor, again.points_minor) == (700, 150)
+    assert points_to_take_back(again, [failed, again], 100) == 50
+
+
+def test_what_was_taken_back_for_a_refund_that_failed_is_not_taken_twice() -> None:
+    payment = a_payment(card_minor=1000, points_minor=0)
+    first = refunded(payment, [], 500)
+    failed = card_refused(through(first, points_to_take_back(first, [first], 100)), "re_1", "")
+
+    again, rest = refunded(payment, [failed], 500), refunded(payment, [failed], 1000)
+
+    assert failed.points_taken_back_minor == 50
+    assert points_to_take_back(again, [failed, again], 100) == 0
+    assert points_to_take_back(rest, [failed, rest], 100) == 50
+
+
+def test_what_failed_is_not_through_whoever_says_so_later() -> None:
+    failed = card_refused(refunded(a_payment(), [], 500), "re_1", "lost_or_stolen_card")
+
+    for late in (card_given(failed, "re_1"), card_awaited(failed, "re_2"), given_back(failed, START), completed(failed, START)):
+        assert late == failed
 
 
 @given(refund=AMOUNTS, card=AMOUNTS, points=AMOUNTS)

@@ -276,7 +276,7 @@ class _OrderEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderE
     ORDER_EVENT_KIND_CANCEL_REQUESTED: _OrderEventKind.ValueType  # 10
     """It is to be cancelled once the payment provider has agreed."""
     ORDER_EVENT_KIND_PAYMENT: _OrderEventKind.ValueType  # 11
-    """A payment of it was started, or a refund was made. How they go on is told by GetPayment and GetRefund."""
+    """A payment of it was started or released from quarantine, or a refund was made or failed. How they go on is told by GetPayment and GetRefund."""
 
 class OrderEventKind(_OrderEventKind, metaclass=_OrderEventKindEnumTypeWrapper):
     """What happened to an order."""
@@ -304,7 +304,7 @@ ORDER_EVENT_KIND_LOT_RECALLED: OrderEventKind.ValueType  # 9
 ORDER_EVENT_KIND_CANCEL_REQUESTED: OrderEventKind.ValueType  # 10
 """It is to be cancelled once the payment provider has agreed."""
 ORDER_EVENT_KIND_PAYMENT: OrderEventKind.ValueType  # 11
-"""A payment of it was started, or a refund was made. How they go on is told by GetPayment and GetRefund."""
+"""A payment of it was started or released from quarantine, or a refund was made or failed. How they go on is told by GetPayment and GetRefund."""
 Global___OrderEventKind: _TypeAlias = OrderEventKind  # noqa: Y015
 
 @_typing.final

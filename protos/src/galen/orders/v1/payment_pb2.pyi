@@ -153,6 +153,8 @@ class _ProviderFactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Prov
     """Money was taken."""
     PROVIDER_FACT_KIND_REFUNDED: _ProviderFactKind.ValueType  # 8
     """Money was given back."""
+    PROVIDER_FACT_KIND_REFUND_FAILED: _ProviderFactKind.ValueType  # 9
+    """Money that was given back, or was to be, did not arrive, and is the shop's again."""
 
 class ProviderFactKind(_ProviderFactKind, metaclass=_ProviderFactKindEnumTypeWrapper):
     """What can happen to a payment at the provider."""
@@ -175,6 +177,8 @@ PROVIDER_FACT_KIND_CAPTURED: ProviderFactKind.ValueType  # 7
 """Money was taken."""
 PROVIDER_FACT_KIND_REFUNDED: ProviderFactKind.ValueType  # 8
 """Money was given back."""
+PROVIDER_FACT_KIND_REFUND_FAILED: ProviderFactKind.ValueType  # 9
+"""Money that was given back, or was to be, did not arrive, and is the shop's again."""
 Global___ProviderFactKind: _TypeAlias = ProviderFactKind  # noqa: Y015
 
 class _RefundSummary:
@@ -214,7 +218,9 @@ class _RefundStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundSta
     REFUND_STATE_SUCCEEDED: _RefundState.ValueType  # 2
     """All of it was given back."""
     REFUND_STATE_FAILED: _RefundState.ValueType  # 3
-    """The provider refused the card share for good; people have to look."""
+    """The provider refused the card share for good, or it came back after it had succeeded, as when the customer's bank no longer knows the card:
+    staff have to look, and can give it again. What went back in points before that stays given.
+    """
 
 class RefundState(_RefundState, metaclass=_RefundStateEnumTypeWrapper):
     """How far a refund has come."""
@@ -226,7 +232,9 @@ REFUND_STATE_PENDING: RefundState.ValueType  # 1
 REFUND_STATE_SUCCEEDED: RefundState.ValueType  # 2
 """All of it was given back."""
 REFUND_STATE_FAILED: RefundState.ValueType  # 3
-"""The provider refused the card share for good; people have to look."""
+"""The provider refused the card share for good, or it came back after it had succeeded, as when the customer's bank no longer knows the card:
+staff have to look, and can give it again. What went back in points before that stays given.
+"""
 Global___RefundState: _TypeAlias = RefundState  # noqa: Y015
 
 @_typing.final
@@ -298,7 +306,7 @@ class Payment(_message.Message):
 
     @_builtins.property
     def refunded(self) -> _money_pb2.Money:
-        """What was given back to the card."""
+        """What was given back to the card. It falls if a refund fails after it had succeeded."""
 
     @_builtins.property
     def next_action(self) -> Global___NextAction:
@@ -467,7 +475,7 @@ class Refund(_message.Message):
 
     @_builtins.property
     def finish_time(self) -> _timestamp_pb2.Timestamp:
-        """When all of it was given back."""
+        """When all of it was given back; unset if it failed after that."""
 
     def __init__(
         self,

@@ -84,15 +84,18 @@ def refund_of(document: Mapping[str, Any]) -> ProviderRefund:
     status = _text(document, "status")
     if status not in _REFUND_STANDINGS:
         raise Nonsense(f"refund status {status[:40]}")
-    return ProviderRefund(_text(document, "id"), _REFUND_STANDINGS[status], _text(document, "failure_reason", missing=""))
+    failure, refund_id = _text(document, "failure_reason", missing=""), _metadata(document, "refund_id")
+    return ProviderRefund(_text(document, "id"), _REFUND_STANDINGS[status], failure, refund_id)
 
 
 def refund_facts(document: Mapping[str, Any], at: datetime) -> tuple[Fact, ...]:
     """Returns what a refund adds to its payment. Raises Nonsense."""
-    if refund_of(document).standing is not RefundStanding.SUCCEEDED:
+    standing = refund_of(document).standing
+    if standing is RefundStanding.PENDING:
         return ()
+    kind = FactKind.REFUNDED if standing is RefundStanding.SUCCEEDED else FactKind.REFUND_FAILED
     amount, currency = _amount(document, "amount"), _text(document, "currency").upper()
-    return (Fact(FactKind.REFUNDED, _text(document, "id"), at, amount, currency),)
+    return (Fact(kind, _text(document, "id"), at, amount, currency, _text(document, "failure_reason", missing="")),)
 
 
 def event_of(document: Mapping[str, Any]) -> ProviderEvent:

@@ -23,6 +23,7 @@ import structlog
 
 from services.orders.adapters.http.stripe.documents import Nonsense, event_of, intent_of, parse, refund_facts, refund_of
 from services.orders.application.payments.ports import Intent, KeySpent, OutcomeUnknown, ProviderEvent, ProviderRefund, ProviderRejected
+from services.orders.domain.payments.facts import FactKind
 from services.orders.domain.payments.model import Payment, Refund, Wish
 from shared.clock import Clock
 
@@ -136,7 +137,8 @@ class StripeProvider:
 
     async def refunded_minor(self, payment: Payment) -> int:
         with _reading():
-            return sum(fact.amount_minor for each in await self._refunds(payment) for fact in refund_facts(each, self._clock.now()))
+            facts = [fact for each in await self._refunds(payment) for fact in refund_facts(each, self._clock.now())]
+            return sum(fact.amount_minor for fact in facts if fact.kind is FactKind.REFUNDED)
 
     def _is_forgotten(self, asked_at: datetime) -> bool:
         """Tells whether the provider may no longer know a key, so that asking again would be asking for something new."""
