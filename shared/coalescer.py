@@ -2,7 +2,8 @@
 
 idle            a call is sent at once
 under load      one batch is in flight, and the calls that come meanwhile are the next one. A batch that was not alone is followed
-                by a short pause in which its callers come back; without it the batches never grow
+                by a short pause in which its callers come back; without it the batches never grow. The pause goes on while the
+                process is too busy to let them come: then it is the CPU that they wait for, and larger batches need less of it
 a batch fails   its calls run again one by one, beside the batches that follow, so that only the culprit gets the error
 """
 
@@ -25,6 +26,10 @@ log = structlog.get_logger()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# The pause before a batch is repeated, at most so often in all, while the loop's thread computes for more than this share of it.
+GATHER_TIMES_MAX = 4
+BUSY_SHARE = 0.5
 
 
 class BatchTimedOut(Unavailable):
@@ -73,7 +78,8 @@ class Coalescer(Generic[Item, Result]):
 
     `run_batch` returns a result for each item, in the same order, once they are carried out for good; if it raises, they are not, or it
     bears being given them again. It is ended after `timeout_s`. `is_outage` tells errors that would befall each item alone as well:
-    then all calls of the batch fail with it and nothing is run again. `gather_s` is the longest pause before a batch.
+    then all calls of the batch fail with it and nothing is run again. `gather_s` is the longest pause before a batch, `GATHER_TIMES_MAX`
+    times as much while this thread is busy, which `cpu` tells: the seconds that it has computed.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Coalescer(Generic[Item, Result]):
         is_outage: Callable[[Exception], bool] = lambda _error: False,
         observer: BatchObserver | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._run_batch = run_batch
         self._size_max = size_max
@@ -96,6 +103,7 @@ class Coalescer(Generic[Item, Result]):
         self._is_outage = is_outage
         self._observer = observer
         self._monotonic = monotonic
+        self._cpu = cpu
         self._queue: deque[_Call[Item, Result]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._pause: asyncio.Future[None] | None = None
@@ -170,8 +178,16 @@ class Coalescer(Generic[Item, Result]):
     async def _gather(self, returning: int) -> None:
         """Waits until all who were here before the last batch are back, a batch is full, or the time for it is over."""
         self._expected = min(self._size_max, returning + len(self._queue))
-        if self._closed or len(self._queue) >= self._expected:
-            return
+        for _ in range(GATHER_TIMES_MAX):
+            if self._closed or len(self._queue) >= self._expected:
+                return
+            began, computed = self._monotonic(), self._cpu()
+            await self._wait_for_calls()
+            if self._cpu() - computed < BUSY_SHARE * (self._monotonic() - began):
+                return
+
+    async def _wait_for_calls(self) -> None:
+        """Waits `gather_s`, or until those who are expected are there."""
         loop = asyncio.get_running_loop()
         self._pause = loop.create_future()
         timer = loop.call_later(self._gather_s, self._end_pause)

@@ -45,6 +45,6 @@ def fingerprint(request: Message) -> bytes:
     """Returns the SHA-256 of a request's type and content, without its `request_id` and without redacted fields."""
     content: Message = type(request)()
     content.CopyFrom(request)
-    for name in ("request_id", *redacted_fields(request)):
+    for name in ("request_id", *redacted_fields(request.DESCRIPTOR)):
         content.ClearField(name)
     return hashlib.sha256(content.DESCRIPTOR.full_name.encode() + content.SerializeToString(deterministic=True)).digest()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 
 from galen.options.v1 import policy_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
@@ -106,6 +106,7 @@ def _is_text_field(message: Descriptor | None, path: str) -> bool:
     return _is_text_field(field.message_type, rest) if rest else field.type == FieldDescriptor.TYPE_STRING
 
 
-def redacted_fields(message: Message) -> tuple[str, ...]:
-    """Returns the names of the message's own fields that are marked `debug_redact`."""
-    return tuple(field.name for field in message.DESCRIPTOR.fields if field.GetOptions().debug_redact)
+@cache  # contracts have so many messages and no more
+def redacted_fields(kind: Descriptor) -> tuple[str, ...]:
+    """Returns the names of a message's own fields that are marked `debug_redact`."""
+    return tuple(field.name for field in kind.fields if field.GetOptions().debug_redact)

@@ -134,7 +134,8 @@ class _Batch:
         return _succeeded(outcome) and isinstance(outcome, Recorded) and outcome.operation.identity not in self.recorded
 
     def apply(self, command: Command) -> Outcome:
-        known = self.recorded.get(command.identity)
+        identity = command.identity
+        known = self.recorded.get(identity)
         if known is not None:
             return Recorded(known, replayed=True) if known.fingerprint == command.fingerprint else Unrecorded.KEY_REUSED
         journal = self._journal(command.account)
@@ -147,7 +148,7 @@ class _Batch:
         outcome = _RULES[type(command)](self, command, journal)
         if isinstance(outcome, Unrecorded):
             return outcome
-        self.recorded[outcome.identity] = outcome
+        self.recorded[identity] = outcome
         return Recorded(outcome, replayed=False)
 
     def _journal(self, name: AccountName) -> Journal | None:

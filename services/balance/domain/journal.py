@@ -73,7 +73,7 @@ class Journal:
 
     def spendable(self) -> int:
         """Returns what can be spent now less debt; below zero while debt is larger."""
-        return sum(lot.free for lot in self.lots.values() if lot.is_spendable(self.now)) - self.debt
+        return sum([lot.remaining - lot.held for lot in self.lots.values() if lot.is_spendable(self.now)]) - self.debt
 
     def can_spend(self, amount: int, *, least: int) -> bool:
         """Tells whether `amount` can go and leave `least`. Raises LotsTruncated."""
@@ -167,7 +167,7 @@ class Journal:
 
     def settle(self) -> None:
         """Writes down what has run out by now: holds, and then the lots that nothing holds any more."""
-        for hold in sorted((hold for hold in self.holds.values() if hold.is_due(self.now)), key=_due_key):
+        for hold in sorted([hold for hold in self.holds.values() if hold.is_due(self.now)], key=_due_key):
             uses = self.free(hold, HoldState.EXPIRED)
             self.write_own(Kind.HOLD_EXPIRY, hold.remaining, hold.reference, uses, hold.id)
         self.expire_lots()
@@ -176,7 +176,7 @@ class Journal:
         """Expires what is free in lots whose time has passed: at once for points that were set aside or spent until now."""
         if self._last_loaded is not None and self._last_loaded.is_expired(self.now):
             raise LotsTruncated  # more may have expired
-        for lot in sorted((lot for lot in self.lots.values() if lot.is_expired(self.now) and lot.free > 0), key=_spending_key):
+        for lot in sorted([lot for lot in self.lots.values() if lot.is_expired(self.now) and lot.free > 0], key=_spending_key):
             self.put_lot(lot.moved(remaining=-lot.free))
             self.posted -= lot.free
             self.write_own(Kind.LOT_EXPIRY, lot.free, "", ((lot.id, lot.free),), lot.id)

@@ -126,7 +126,7 @@ class Lot:
         return self.expires_at is not None and self.expires_at <= now
 
     def is_spendable(self, now: datetime) -> bool:
-        return self.free > 0 and self.available_at <= now and not self.is_expired(now)
+        return self.remaining > self.held and self.available_at <= now and not self.is_expired(now)
 
 
 class HoldState(IntEnum):

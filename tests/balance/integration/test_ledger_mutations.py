@@ -80,7 +80,8 @@ async def test_without_the_order_of_locks_batches_deadlock(ledger: PostgresLedge
     monkeypatch.setattr(posting, "LOCK_ACCOUNTS", posting.LOCK_ACCOUNTS.replace("order by account_key", any_order))
     names = await funded(ledger, 12)
 
-    assert errors.DeadlockDetected in await broken(ledger, crossing(names))
+    # That two meet half-way is likely, not certain.
+    assert errors.DeadlockDetected in [error for _ in range(5) for error in await broken(ledger, crossing(names))]
 
 
 async def test_without_the_lock_histories_collide(ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch) -> None:

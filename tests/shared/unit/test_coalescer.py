@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
+from itertools import count
 from typing import Any, TypeVar
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from shared.coalescer import BatchTimedOut, Coalescer
+from shared.coalescer import GATHER_TIMES_MAX, BatchTimedOut, Coalescer
 from shared.errors import DeadlineExceeded, Overloaded, Unavailable
 from shared.observability.metrics import BatchMetrics
 
@@ -168,6 +169,23 @@ async def test_a_pause_ends_when_its_time_is_over_though_callers_stay_away() -> 
         assert await coalescer.submit(8) == 16
 
     assert ledger.batches == [[0, 1, 2, 3, 4], [7], [8]]
+
+
+@pytest.mark.parametrize(("computed_in_a_pause_s", "pauses"), [(0.0, 1), (0.4, 1), (0.6, GATHER_TIMES_MAX)])
+async def test_a_pause_goes_on_while_the_process_is_too_busy_for_callers_to_come(computed_in_a_pause_s: float, pauses: int) -> None:
+    readings: list[float] = []
+    seconds = count()  # a pause lasts a second
+
+    def cpu() -> float:
+        readings.append(len(readings) * computed_in_a_pause_s)
+        return readings[-1]
+
+    ledger = Ledger()
+    async with Coalescer(ledger.run, gather_s=0.001, monotonic=lambda: float(next(seconds)), cpu=cpu) as coalescer:
+        await asyncio.gather(*(coalescer.submit(item) for item in range(5)))
+        assert await coalescer.submit(7) == 14
+
+    assert len(readings) == 2 * pauses  # before and after
 
 
 async def test_a_full_batch_is_sent_without_a_pause() -> None:

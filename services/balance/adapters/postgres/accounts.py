@@ -57,7 +57,7 @@ class AccountBatches:
         self._round_trips = RoundTrips()
 
     async def load_many(self, names: Sequence[AccountName]) -> Sequence[tuple[Loaded, datetime] | None]:
-        asked = READ_ACCOUNTS, [str(ALL_LOTS), array(name.key for name in names)]
+        asked = READ_ACCOUNTS, [str(ALL_LOTS), array(name.key_text for name in names)]
         async with self._pool.connection() as connection:
             (rows,) = await self._round_trips.send(connection, [asked])
         return _found(names, rows)
@@ -65,7 +65,7 @@ class AccountBatches:
 
 def _found(names: Sequence[AccountName], rows: Rows) -> Sequence[tuple[Loaded, datetime] | None]:
     by_key = {row[1]: row for row in rows}
-    return [_loaded(name, by_key[name.key]) if name.key in by_key else None for name in names]
+    return [_loaded(name, by_key[name.key_text]) if name.key_text in by_key else None for name in names]
 
 
 def _loaded(name: AccountName, row: Sequence[Any]) -> tuple[Loaded, datetime]:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from services.balance.adapters.postgres.rows import (
     HOLD_COLUMNS,
@@ -39,9 +38,10 @@ from shared.postgres.pool import Pool
 from shared.postgres.round_trips import RoundTrips, Rows, Statement
 
 Send = Callable[[Sequence[Statement]], Awaitable[Sequence[Rows]]]
-Names = Mapping[UUID, AccountName]
+# Accounts and rows by the text of the account's key.
+Names = Mapping[str, AccountName]
 Answers = Mapping[str, Rows]
-Grouped = Mapping[UUID, Sequence[Sequence[Any]]]
+Grouped = Mapping[str, Sequence[Sequence[Any]]]
 
 # Most accounts have fewer open lots; for one that has more, the rest is loaded if these don't suffice.
 LOTS_AT_FIRST = 32
@@ -64,7 +64,7 @@ OPEN_ACCOUNTS = """
     from unnest(%s::uuid[], %s::text[], %s::text[]) as opened (account_key, program, account_id)
     order by account_key
     on conflict (account_key) do nothing
-    returning account_key
+    returning account_key::text
 """
 LOCK_ACCOUNTS = "select from account where account_key = any(%s::uuid[]) order by account_key for no key update"
 # Looked up key by key (`offset 0` keeps the planner from joining another way): a plan made while a table or a partial index was small would
@@ -72,27 +72,27 @@ LOCK_ACCOUNTS = "select from account where account_key = any(%s::uuid[]) order b
 FIND_RECORDED = f"""
     select found.* from unnest(%s::uuid[], %s::text[], %s::uuid[]) as asked (key, actor, request_id)
     cross join lateral (
-        select account_key, {OPERATION_COLUMNS} from operation
+        select account_key::text, {OPERATION_COLUMNS} from operation
         where operation.account_key = asked.key and operation.actor = asked.actor and operation.request_id = asked.request_id offset 0
     ) as found
 """  # noqa: S608  the columns are ours
 FIND_PAYMENTS = f"""
     select found.* from unnest(%s::uuid[], %s::text[]) as asked (key, reference)
     cross join lateral (
-        select account_key, {OPERATION_COLUMNS} from operation
+        select account_key::text, {OPERATION_COLUMNS} from operation
         where operation.account_key = asked.key and operation.reference = asked.reference and kind = 2 and refusal is null offset 0
     ) as found
 """  # noqa: S608
 FIND_HOLDS = f"""
     select found.* from unnest(%s::uuid[], %s::bigint[]) as asked (key, hold_id)
     cross join lateral (
-        select account_key, {HOLD_COLUMNS} from hold where hold.account_key = asked.key and hold.hold_id = asked.hold_id offset 0
+        select account_key::text, {HOLD_COLUMNS} from hold where hold.account_key = asked.key and hold.hold_id = asked.hold_id offset 0
     ) as found
 """  # noqa: S608
 FIND_ORIGINALS = f"""
     select found.* from unnest(%s::uuid[], %s::bigint[]) as asked (key, version)
     cross join lateral (
-        select account_key, {OPERATION_COLUMNS}, (
+        select account_key::text, {OPERATION_COLUMNS}, (
             select coalesce(sum(reversal.requested_amount), 0)::bigint from operation as reversal
             where reversal.account_key = operation.account_key and reversal.related_version = operation.version
                 and reversal.kind = 9 and reversal.refusal is null
@@ -103,7 +103,7 @@ FIND_ORIGINALS = f"""
 FIND_LOTS = f"""
     select found.* from unnest(%s::uuid[], %s::bigint[]) as asked (key, lot_id)
     cross join lateral (
-        select account_key, {LOT_COLUMNS} from lot where lot.account_key = asked.key and lot.lot_id = asked.lot_id offset 0
+        select account_key::text, {LOT_COLUMNS} from lot where lot.account_key = asked.key and lot.lot_id = asked.lot_id offset 0
     ) as found
 """  # noqa: S608
 INSERT_OPERATIONS = f"""
@@ -164,7 +164,7 @@ class PostgresLedger:
 
 
 async def _decide(send: Send, groups: Sequence[Group], commands: Sequence[Command]) -> Decision:
-    names = {command.account.key: command.account for command in commands}
+    names = {command.account.key_text: command.account for command in commands}
     answers = await _ask(send, _locks(names, commands) | _questions(names, commands, LOTS_AT_FIRST))
     opened = [names[key] for (key,) in answers.get("opened", ())]
     try:
@@ -180,7 +180,7 @@ async def _ask(send: Send, questions: Mapping[str, Statement]) -> Answers:
 
 def _locks(names: Names, commands: Sequence[Command]) -> dict[str, Statement]:
     """Opens the accounts that a credit may open, then locks all: in key order, which the statements see to."""
-    opened = {(name.key, name.program, name.account_id) for name in (c.account for c in commands if c.opens_account)}
+    opened = {(name.key_text, name.program, name.account_id) for name in (c.account for c in commands if c.opens_account)}
     return {
         "begin": BEGIN,
         "settings": (POSTING_SETTINGS, ()),
@@ -193,10 +193,10 @@ def _questions(names: Names, commands: Sequence[Command], lots_max: int) -> dict
     return {
         "accounts": (READ_ACCOUNTS, [str(lots_max), array(names)]),
         **_asked(
-            recorded=(FIND_RECORDED, {(c.account.key, c.actor, c.request_id) for c in commands}),
-            payments=(FIND_PAYMENTS, {(c.account.key, c.reference) for c in commands if isinstance(c, Withdraw)}),
-            originals=(FIND_ORIGINALS, {(c.account.key, c.version) for c in commands if isinstance(c, Reverse)}),
-            holds=(FIND_HOLDS, {(c.account.key, c.hold_id) for c in commands if isinstance(c, HoldCommand)}),
+            recorded=(FIND_RECORDED, {(c.account.key_text, c.actor, c.request_id) for c in commands}),
+            payments=(FIND_PAYMENTS, {(c.account.key_text, c.reference) for c in commands if isinstance(c, Withdraw)}),
+            originals=(FIND_ORIGINALS, {(c.account.key_text, c.version) for c in commands if isinstance(c, Reverse)}),
+            holds=(FIND_HOLDS, {(c.account.key_text, c.hold_id) for c in commands if isinstance(c, HoldCommand)}),
         ),
     }
 
@@ -223,7 +223,7 @@ async def _state(send: Send, names: Names, answers: Answers, lots_max: int) -> S
 async def _touched_lots(send: Send, originals: Sequence[Operation]) -> Grouped:
     """Returns the lots that reversals may touch, closed ones too."""
     keys = {
-        (operation.account.key, lot_id)
+        (operation.account.key_text, lot_id)
         for operation in originals
         for lot_id in (operation.version, *(lot_id for lot_id, _ in operation.lots))
     }  # fmt: skip
@@ -232,13 +232,13 @@ async def _touched_lots(send: Send, originals: Sequence[Operation]) -> Grouped:
 
 def _loaded(name: AccountName, row: Sequence[Any], lots_max: int, holds: Grouped, lots: Grouped) -> Loaded:
     """Returns the account with its holds that are named or have run out, and the lots that a reversal may touch."""
-    named = [hold_of(hold) for hold in holds.get(name.key, ())]
-    return with_lots(loaded_of(name, row, lots_max=lots_max, holds=named), [lot_of(lot) for lot in lots.get(name.key, ())])
+    named = [hold_of(hold) for hold in holds.get(name.key_text, ())]
+    return with_lots(loaded_of(name, row, lots_max=lots_max, holds=named), [lot_of(lot) for lot in lots.get(name.key_text, ())])
 
 
 def _by_account(rows: Rows) -> Grouped:
     """Returns the rows by account, without their key."""
-    found: dict[UUID, list[Sequence[Any]]] = {}
+    found: dict[str, list[Sequence[Any]]] = {}
     for key, *row in rows:
         found.setdefault(key, []).append(row)
     return found
@@ -256,7 +256,7 @@ def _originals(names: Names, rows: Rows) -> Mapping[tuple[AccountName, int], tup
 def _changes(decision: Decision) -> Iterable[Statement]:
     made = {(operation.account, operation.version) for operation in decision.operations}
     new_lots = [lot_row(name, lot) for name, lot in decision.lots if (name, lot.id) in made]
-    old_lots = [(name.key, lot.id, lot.remaining, lot.held) for name, lot in decision.lots if (name, lot.id) not in made]
+    old_lots = [(name.key_text, lot.id, lot.remaining, lot.held) for name, lot in decision.lots if (name, lot.id) not in made]
     return _asked(
         operations=(INSERT_OPERATIONS, [operation_row(operation) for operation in decision.operations]),
         accounts=(UPDATE_ACCOUNTS, [account_row(account) for account in decision.accounts]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ OPERATION_COLUMNS = (
 # Lots and holds come as arrays, a column each; the lots of holds as text, for arrays of arrays must be of one length.
 # Under locks it is a statement of its own, after the one that locks.
 READ_ACCOUNTS = f"""
-    select clock_timestamp(), account_key, {ACCOUNT_COLUMNS}, lots.*, holds.*
+    select clock_timestamp(), account_key::text, {ACCOUNT_COLUMNS}, lots.*, holds.*
     from account
     cross join lateral (
         select count(*), array_agg(lot_id), array_agg(amount), array_agg(remaining), array_agg(held), array_agg(available_at),
@@ -57,6 +58,8 @@ def loaded_of(name: AccountName, row: Sequence[Any], *, lots_max: int, holds: Se
 
 def with_lots(loaded: Loaded, lots: Sequence[Lot]) -> Loaded:
     """Adds lots that are not among the loaded ones: closed ones, which a reversal may open again, and ones that expire later."""
+    if not lots:
+        return loaded
     known = {lot.id for lot in loaded.lots}
     more = [lot for lot in lots if lot.id not in known]
     return replace(loaded, other_lots=more) if more else loaded
@@ -104,11 +107,11 @@ def _uses(lot_ids: Sequence[int], lot_amounts: Sequence[int]) -> LotUses:
 def operation_row(operation: Operation) -> tuple[Any, ...]:
     """Returns the account's key and the values of OPERATION_COLUMNS."""
     return (
-        operation.account.key,
+        operation.account.key_text,
         operation.version,
-        operation.kind.value,
-        operation.debit_book.value,
-        operation.credit_book.value,
+        int(operation.kind),
+        int(operation.debit_book),
+        int(operation.credit_book),
         operation.amount,
         operation.requested_amount,
         operation.posted_after,
@@ -118,7 +121,7 @@ def operation_row(operation: Operation) -> tuple[Any, ...]:
         operation.request_id,
         operation.fingerprint,
         operation.created_at,
-        None if operation.refusal is None else operation.refusal.value,
+        None if operation.refusal is None else int(operation.refusal),
         operation.available_at_refusal,
         operation.related_version,
         *_use_arrays(operation.lots),
@@ -129,7 +132,7 @@ def operation_row(operation: Operation) -> tuple[Any, ...]:
 def account_row(account: Account) -> tuple[Any, ...]:
     """Returns the account's key and what an operation may change of it."""
     return (
-        account.name.key,
+        account.name.key_text,
         account.version,
         account.posted,
         account.held,
@@ -143,18 +146,19 @@ def account_row(account: Account) -> tuple[Any, ...]:
 
 def lot_row(name: AccountName, lot: Lot) -> tuple[Any, ...]:
     """Returns the account's key and the values of LOT_COLUMNS."""
-    return name.key, lot.id, lot.amount, lot.remaining, lot.held, lot.available_at, lot.expires_at
+    return name.key_text, lot.id, lot.amount, lot.remaining, lot.held, lot.available_at, lot.expires_at
 
 
 def hold_row(name: AccountName, hold: Hold) -> tuple[Any, ...]:
     """Returns the account's key and the values of HOLD_COLUMNS."""
     uses = _use_arrays(hold.lots)
-    return name.key, hold.id, hold.state.value, hold.amount, hold.remaining, hold.captured, hold.reference, hold.expires_at, *uses
+    return name.key_text, hold.id, int(hold.state), hold.amount, hold.remaining, hold.captured, hold.reference, hold.expires_at, *uses
 
 
 def _use_arrays(uses: LotUses) -> tuple[str, str]:
     """Returns lot ids and amounts as array literals: `unnest` would flatten arrays of arrays."""
-    ids, amounts = (",".join([str(use[side]) for use in uses]) for side in (0, 1))
+    ids = ",".join([str(lot_id) for lot_id, _ in uses])
+    amounts = ",".join([str(amount) for _, amount in uses])
     return f"{{{ids}}}", f"{{{amounts}}}"
 
 
@@ -171,18 +175,27 @@ def array(values: Iterable[Any]) -> str:
     """Returns an array literal of values that are None or of one type."""
     known = list(values)
     kind = next((type(value) for value in known if value is not None), int)
-    element = _ELEMENTS[kind]
-    return "{" + ",".join(["null" if value is None else element(value) for value in known]) + "}"
+    elements = _ELEMENTS[kind]
+    if None not in known:
+        return "{" + ",".join(elements(known)) + "}"
+    written = iter(elements([value for value in known if value is not None]))
+    return "{" + ",".join(["null" if value is None else next(written) for value in known]) + "}"
 
 
-def _text_element(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _texts(values: Sequence[str]) -> Iterable[str]:
+    return ['"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' for text in values]
 
 
-_ELEMENTS: dict[type, Callable[[Any], str]] = {
-    int: str,
-    UUID: attrgetter("hex"),
-    str: _text_element,
-    bytes: lambda content: f'"\\\\x{content.hex()}"',
-    datetime: lambda moment: f'"{moment.isoformat()}"',
+def _times(values: Sequence[datetime]) -> Iterable[str]:
+    """Writes each time once: those of a batch are mostly the same."""
+    texts = {moment: f'"{moment.isoformat()}"' for moment in set(values)}
+    return map(texts.__getitem__, values)
+
+
+_ELEMENTS: dict[type, Callable[[Any], Iterable[str]]] = {
+    int: partial(map, str),
+    UUID: partial(map, attrgetter("hex")),
+    str: _texts,
+    bytes: lambda values: [f'"\\\\x{content.hex()}"' for content in values],
+    datetime: _times,
 }
