@@ -159,6 +159,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         engine=engine,
         work_engine=work_engine,
         announcements=outside.announcements,
+        notifications=outside.notifications,
         accrual=outside.accrual,
         steps=ordering.payment_steps,
         page_tokens=page_tokens,

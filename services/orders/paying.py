@@ -15,6 +15,7 @@ from services.orders.adapters.http.stripe.provider import StripeLimits, StripePr
 from services.orders.adapters.http.stripe.webhooks import StripeWebhooks
 from services.orders.adapters.identifiers import RandomIdentifiers
 from services.orders.adapters.postgres.payment_reads import PostgresPaymentReads
+from services.orders.adapters.postgres.payment_starts import PostgresPaymentStarts
 from services.orders.adapters.postgres.payment_transactions import DRIVE_PAYMENT_JOB, DRIVE_REFUND_JOB, PostgresPaymentTransactions
 from services.orders.adapters.postgres.payments import PostgresPayments
 from services.orders.adapters.postgres.provider_messages import WORK_ON_MESSAGE_JOB, PostgresMessages
@@ -75,6 +76,7 @@ class PayingContainer(containers.DeclarativeContainer):
     engine: providers.Dependency[Any] = providers.Dependency()
     work_engine: providers.Dependency[Any] = providers.Dependency()
     announcements: providers.Dependency[Any] = providers.Dependency()
+    notifications: providers.Dependency[Any] = providers.Dependency()
     accrual: providers.Dependency[Any] = providers.Dependency()
     steps: providers.Dependency[Any] = providers.Dependency()
     page_tokens: providers.Dependency[Any] = providers.Dependency()
@@ -87,6 +89,7 @@ class PayingContainer(containers.DeclarativeContainer):
     records = providers.Singleton(PostgresPayments, work_engine)
     refund_records = providers.Singleton(PostgresRefunds, work_engine)
     transactions = providers.Singleton(PostgresPaymentTransactions, providers.Singleton(Transactions, engine), jobs, announcements)
+    starts = providers.Singleton(PostgresPaymentStarts, engine, jobs, notifications)
     refunds = providers.Singleton(MakeRefunds, transactions, identifiers)
     driver = providers.Singleton(DrivePayment, records, provider, points, providers.Singleton(StepsOfOrders, steps), refunds, faults)
     failing = providers.Singleton(FailRefund, transactions, observer)
@@ -114,7 +117,7 @@ class PayingContainer(containers.DeclarativeContainer):
         providers.Singleton(ReadPayments, reads),
         providers.Singleton(
             StartPayment,
-            transactions,
+            starts,
             records,
             driver,
             identifiers,

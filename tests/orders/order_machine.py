@@ -105,7 +105,7 @@ class OrderBooks(Books):
         self.sweeper = container.sweeping().orders()
         self.tell_of_recall = container.inventory().recall_jobs().tell_of_recall
         self.starting = StartPayment(
-            paying.transactions(),
+            paying.starts(),
             paying.records(),
             self.payments,
             paying.identifiers(),

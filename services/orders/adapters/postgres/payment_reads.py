@@ -9,11 +9,19 @@ from uuid import UUID
 from sqlalchemy import exists, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.orders.adapters.postgres.payment_rows import FACT_COLUMNS, PAYMENT_COLUMNS, REFUND_COLUMNS, fact_of, payment_of, refund_of
+from services.orders.adapters.postgres.payment_rows import (
+    FACT_COLUMNS,
+    PAYMENT_COLUMNS,
+    REFUND_COLUMNS,
+    fact_of,
+    payment_of,
+    refund_of,
+    standing_of,
+)
 from services.orders.adapters.postgres.payment_tables import payment as payment_table
 from services.orders.adapters.postgres.payment_tables import payment_fact
 from services.orders.adapters.postgres.payment_tables import refund as refund_table
-from services.orders.adapters.postgres.payments import standing_of, with_order
+from services.orders.adapters.postgres.payments import with_order
 from services.orders.adapters.postgres.tables import customer_order
 from services.orders.application.payments.read_payments import Place
 from services.orders.domain.payments.facts import Fact

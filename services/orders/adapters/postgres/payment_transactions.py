@@ -23,23 +23,24 @@ from services.orders.domain.payments.facts import Fact
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.refunding import given_by, left_of, refund_amount, refund_lines
 from shared.jobs.queue import JobQueue
+from shared.postgres.round_trips import RoundTrips
 from shared.requests import RequestKey
 
 DRIVE_PAYMENT_JOB = "drive_payment"
 DRIVE_REFUND_JOB = "drive_refund"
-# Whoever starts a payment drives it at once; the job is there in case they don't come to an end.
+# Whoever resumes a payment drives it at once; the job is there in case they don't come to an end.
 BACKSTOP_S = 5
 
 
 class PostgresPaymentTransaction:
     """`PaymentTransaction`."""
 
-    def __init__(self, transaction: Transaction, jobs: JobQueue, announcements: Sequence[Announcement]) -> None:
+    def __init__(self, transaction: Transaction, jobs: JobQueue, announcements: Sequence[Announcement], round_trips: RoundTrips) -> None:
         self._transaction = transaction
         self._connection = transaction.connection
         self._jobs = jobs
         self._orders = OrderWrites(self._connection, announcements)
-        self._payments = PaymentWrites(self._connection)
+        self._payments = PaymentWrites(self._connection, round_trips)
         self._refunds = RefundWrites(self._connection)
 
     async def answered(self, key: RequestKey) -> UUID | None:
@@ -60,13 +61,6 @@ class PostgresPaymentTransaction:
 
     async def lock_payment(self, payment_id: UUID) -> Payment | None:
         return await self._payments.lock(payment_id)
-
-    async def count_payments(self, order_id: UUID) -> int:
-        return await self._payments.count_of(order_id)
-
-    async def add_payment(self, payment: Payment) -> None:
-        await self._payments.insert(payment)
-        await self._jobs.enqueue(self._connection, DRIVE_PAYMENT_JOB, after_s=BACKSTOP_S, payment_id=str(payment.id))
 
     async def refunds_of(self, payment_id: UUID) -> Sequence[Refund]:
         return await self._refunds.of_payment(payment_id)
@@ -105,11 +99,12 @@ class PostgresPaymentTransactions:
         self._transactions = transactions
         self._jobs = jobs
         self._announcements = announcements
+        self._round_trips = RoundTrips()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresPaymentTransaction]:
         async with self._transactions.begin() as transaction:
-            yield PostgresPaymentTransaction(transaction, self._jobs, self._announcements)
+            yield PostgresPaymentTransaction(transaction, self._jobs, self._announcements, self._round_trips)
 
 
 async def add_refund(connection: AsyncConnection, jobs: JobQueue, refund: Refund) -> None:
@@ -125,6 +120,7 @@ class PaymentsToFollow:
 
     def __init__(self, jobs: JobQueue) -> None:
         self._jobs = jobs
+        self._round_trips = RoundTrips()
 
     async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
         """Raises OrderStateRefused if the payment that is to pay the order was given up."""
@@ -142,7 +138,7 @@ class PaymentsToFollow:
                 await self._give_back(connection, order, event, returned)
 
     async def _pay(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
-        writes = PaymentWrites(connection)
+        writes = PaymentWrites(connection, self._round_trips)
         payment = await writes.lock(UUID(event.details[PAYMENT].rpartition("/")[2]))
         if payment is None or not payment.may_pay:
             raise OrderStateRefused((event.from_state or order.state).name, [])
@@ -150,7 +146,7 @@ class PaymentsToFollow:
             await writes.store(shown(settled(payment), event.created_at))
 
     async def _take(self, connection: AsyncConnection, order: Order) -> None:
-        writes = PaymentWrites(connection)
+        writes = PaymentWrites(connection, self._round_trips)
         payment = await writes.live_of(order.id)
         if payment is not None and payment.may_pay:
             await self._jobs.enqueue(connection, DRIVE_PAYMENT_JOB, payment_id=str(payment.id))
@@ -159,13 +155,13 @@ class PaymentsToFollow:
 
     async def _take_back(self, connection: AsyncConnection, order: Order) -> None:
         """What was given back before the order earned its points has not taken any back yet."""
-        payment = await PaymentWrites(connection).live_of(order.id)
+        payment = await PaymentWrites(connection, self._round_trips).live_of(order.id)
         for refund in [] if payment is None else await RefundWrites(connection).of_payment(payment.id):
             if not refund.take_back_done:
                 await self._jobs.enqueue(connection, DRIVE_REFUND_JOB, refund_id=str(refund.id))
 
     async def _give_back(self, connection: AsyncConnection, order: Order, event: OrderEvent, quantities: dict[str, int]) -> None:
-        payment = await PaymentWrites(connection).live_of(order.id)
+        payment = await PaymentWrites(connection, self._round_trips).live_of(order.id)
         if payment is None:
             return
         refunds = await RefundWrites(connection).of_payment(payment.id)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Collection, Set
+from contextlib import asynccontextmanager
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.orders.adapters.postgres.order_round_trips import Send, sender
+from services.orders.adapters.postgres.payment_statements import BEGIN, COMMIT
 from services.orders.adapters.postgres.payment_tables import webhook_event
 from services.orders.application.payments.ports import ProviderEvent
 from shared.jobs.queue import JobQueue
+from shared.postgres.round_trips import RoundTrips, array
 
 WORK_ON_MESSAGE_JOB = "work_on_message"
 FORGOTTEN_AT_ONCE = 1000
+
+_KEEP = """
+insert into webhook_event (event_id, kind, object_id, state, body, created_at, received_at)
+values (%s, %s, %s, 'NEW', %s::bytea, %s::timestamptz, clock_timestamp())
+on conflict do nothing returning event_id
+"""
+_KEPT = "select event_id from webhook_event where event_id = any(%s::text[])"
+_BODY = "select body from webhook_event where event_id = %s and state in ('NEW', 'WAITING')"
+_CLOSE = "update webhook_event set state = %s, attempts = attempts + 1 where event_id = %s"
 
 
 class PostgresMessages:
@@ -22,35 +35,29 @@ class PostgresMessages:
     def __init__(self, engine: AsyncEngine, jobs: JobQueue) -> None:
         self._engine = engine
         self._jobs = jobs
+        self._round_trips = RoundTrips()
 
     async def keep(self, event: ProviderEvent, body: bytes) -> bool:
-        row = {
-            "event_id": event.id,
-            "kind": event.kind,
-            "object_id": event.intent,
-            "state": "NEW",
-            "body": body,
-            "created_at": event.created_at,
-            "received_at": func.clock_timestamp(),
-        }
-        async with self._engine.begin() as connection:
-            adding = insert(webhook_event).values(row).on_conflict_do_nothing().returning(webhook_event.c.event_id)
-            is_new = (await connection.execute(adding)).first() is not None
-            if is_new:
-                await self._jobs.enqueue(connection, WORK_ON_MESSAGE_JOB, event_id=event.id)
-        return is_new
+        row = (event.id, event.kind, event.intent, f"\\x{body.hex()}", event.created_at.isoformat())
+        async with self._sending() as send:
+            _, kept = await send([BEGIN, (_KEEP, row)])
+            if kept:
+                await send([self._jobs.enqueuing(WORK_ON_MESSAGE_JOB, event_id=event.id), COMMIT])
+        return bool(kept)
+
+    async def missing(self, event_ids: Collection[str]) -> Set[str]:
+        async with self._sending() as send:
+            (kept,) = await send([(_KEPT, (array(event_ids),))])
+        return set(event_ids) - {event_id for (event_id,) in kept}
 
     async def body_of(self, event_id: str) -> bytes | None:
-        is_open = webhook_event.c.state.in_(("NEW", "WAITING"))
-        query = select(webhook_event.c.body).where(webhook_event.c.event_id == event_id, is_open)
-        async with self._engine.connect() as connection:
-            body: bytes | None = (await connection.execute(query)).scalar()
-        return body
+        async with self._sending() as send:
+            (found,) = await send([(_BODY, (event_id,))])
+        return found[0][0] if found else None
 
     async def close(self, event_id: str, state: str) -> None:
-        change = {"state": state, "attempts": webhook_event.c.attempts + 1}
-        async with self._engine.begin() as connection:
-            await connection.execute(update(webhook_event).where(webhook_event.c.event_id == event_id).values(change))
+        async with self._sending() as send:
+            await send([(_CLOSE, (state, event_id))])
 
     async def forget(self, before: datetime) -> None:
         table = webhook_event.c
@@ -62,3 +69,8 @@ class PostgresMessages:
         async with self._engine.connect() as connection:
             found: datetime | None = (await connection.execute(select(func.max(webhook_event.c.created_at)))).scalar()
         return found
+
+    @asynccontextmanager
+    async def _sending(self) -> AsyncIterator[Send]:
+        async with self._engine.connect() as connection:
+            yield await sender(self._round_trips, connection)

@@ -22,6 +22,7 @@ from services.orders.domain.payments.facts import Fact, fold
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.refunding import points_to_take_back
 from shared.ids import read_id
+from shared.postgres.round_trips import RoundTrips
 
 
 class RefundWrites:
@@ -53,6 +54,7 @@ class PostgresRefunds:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._round_trips = RoundTrips()
 
     async def read(self, refund_id: UUID) -> tuple[Refund, Payment, Order]:
         async with self._engine.connect() as connection:
@@ -66,7 +68,7 @@ class PostgresRefunds:
 
     async def decide_take_back(self, refund_id: UUID, earned_minor: int) -> Refund:
         async with self._engine.begin() as connection:
-            refund, _ = await _locked(connection, refund_id)
+            refund, _ = await _locked(connection, PaymentWrites(connection, self._round_trips), refund_id)
             writes = RefundWrites(connection)
             points = points_to_take_back(refund, await writes.of_payment(refund.payment_id), earned_minor)
             decided = take_back_decided(refund, points)
@@ -83,8 +85,8 @@ class PostgresRefunds:
 
     async def record(self, refund_id: UUID, change: RefundChange, facts: tuple[Fact, ...] = ()) -> Refund:
         async with self._engine.begin() as connection:
-            refund, payment = await _locked(connection, refund_id)
-            payments = PaymentWrites(connection)
+            payments = PaymentWrites(connection, self._round_trips)
+            refund, payment = await _locked(connection, payments, refund_id)
             known = await payments.add_facts(payment.id, facts)
             now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
             refund, changed = change(refund, with_standing(payment, fold(payment, known)))
@@ -93,12 +95,12 @@ class PostgresRefunds:
         return refund
 
 
-async def _locked(connection: AsyncConnection, refund_id: UUID) -> tuple[Refund, Payment]:
+async def _locked(connection: AsyncConnection, payments: PaymentWrites, refund_id: UUID) -> tuple[Refund, Payment]:
     """Locks the payment, then the refund. Raises RefundNotFound."""
     payment_id = (await connection.execute(select(refund_table.c.payment_id).where(refund_table.c.refund_id == refund_id))).scalar()
     if payment_id is None:
         raise RefundNotFound
-    payment, refund = await PaymentWrites(connection).lock(payment_id), await RefundWrites(connection).lock(refund_id)
+    payment, refund = await payments.lock(payment_id), await RefundWrites(connection).lock(refund_id)
     if payment is None or refund is None:
         raise RefundNotFound
     return refund, payment

@@ -38,10 +38,10 @@ class LivePayments:
         payment = await self._records.live_of(order.id)
         if payment is None:
             return Verdict.CANCELLED
-        payment = await self._records.record(payment.id, Draft(lambda now: changes.given_up(now, Wish.GIVE_UP)))
+        payment, standing = await self._records.record(payment.id, Draft(lambda now: changes.given_up(now, Wish.GIVE_UP)))
         try:
             async with asyncio.timeout(self._patience_s()):
-                payment = await self._driver().drive(payment.id)
+                payment = await self._driver().go_on(payment, standing)
         except (OutcomeUnknown, ProviderRejected, PointsRefused, TimeoutError) as error:
             self._observer.outcome_unknown()
             log.warning("a payment could not be cancelled yet", payment=payment.name, error=repr(error))

@@ -1,11 +1,13 @@
 """Drives a payment as far as it goes: decides the next step, does it, records what came of it, until there is nothing to do now.
 
-Nothing is held while others are asked: each step reads, asks, records. What a crash leaves undone is done by whoever drives next.
+Nothing is held while others are asked: each step asks and records, and goes on from what it recorded. What a crash leaves undone is done
+by whoever drives next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 from uuid import UUID
 
 import structlog
@@ -25,10 +27,13 @@ from services.orders.application.payments.ports import (
 )
 from services.orders.domain.payments import changes
 from services.orders.domain.payments.model import Card, Payment, Points, Wish
-from services.orders.domain.payments.saga import Step, next_step
+from services.orders.domain.payments.saga import OrderStanding, Step, next_step
 from shared.faults import Faults
 
 log = structlog.get_logger()
+
+# A payment and how its order stands, as they were read or recorded last.
+Known: TypeAlias = tuple[Payment, OrderStanding]
 
 # A payment has a dozen steps at most; more would be a mistake of ours that must not go on for ever.
 STEPS_MAX = 20
@@ -52,7 +57,7 @@ class DrivePayment:
         self._orders = orders
         self._refunds = refunds
         self._faults = faults
-        self._steps: dict[Step, Callable[[Payment], Awaitable[None]]] = {
+        self._steps: dict[Step, Callable[[Payment], Awaitable[Known]]] = {
             Step.HOLD_POINTS: self._hold_points,
             Step.CREATE_INTENT: self._create_intent,
             Step.AUTHORIZE_ORDER: self._authorize_order,
@@ -72,122 +77,135 @@ class DrivePayment:
 
         Raises PaymentNotFound, OutcomeUnknown (try again), ProviderRejected and PointsRefused (somebody has to look).
         """
+        return await self.go_on(*await self._records.read(payment_id))
+
+    async def go_on(self, payment: Payment, order: OrderStanding) -> Payment:
+        """Does the same for a payment that was just read, recorded or stored."""
         for _ in range(STEPS_MAX):
-            payment, order = await self._records.read(payment_id)
             step = next_step(payment, order)
             if step in (Step.WAIT, Step.DONE):
                 return payment
-            await self._do(step, payment)
+            payment, order = await self._do(step, payment)
             if step is Step.REFUND_ALL:
-                return (await self._records.read(payment_id))[0]
+                return payment
         raise OutcomeUnknown("the payment does not come to an end")
 
     async def look(self, payment_id: UUID) -> Payment:
         """Asks the provider how the payment stands, if it can tell, then drives it: its own message may have got lost, or our step."""
-        payment, _ = await self._records.read(payment_id)
+        known = await self._records.read(payment_id)
+        payment, _ = known
         if payment.is_at_provider and not payment.is_final:
-            await self._record_intent(payment, await self._provider.get_intent(payment))
-        return await self.drive(payment_id)
+            known = await self._record_intent(payment, await self._provider.get_intent(payment))
+        return await self.go_on(*known)
 
-    async def _do(self, step: Step, payment: Payment) -> None:
+    async def _do(self, step: Step, payment: Payment) -> Known:
         self._faults.reach(f"payment_before_{step.value}")
-        await self._steps[step](payment)
+        known = await self._steps[step](payment)
         self._faults.reach(f"payment_after_{step.value}")
         log.info("payment step", payment=payment.name, step=step.value)
+        return known
 
-    async def _hold_points(self, payment: Payment) -> None:
-        payment = await self._change(payment, changes.points_asked)
+    async def _hold_points(self, payment: Payment) -> Known:
+        known = await self._change(payment, changes.points_asked)
+        payment, _ = known
         if payment.points_standing is not Points.ASKED:
-            return
+            return known
         try:
             hold = await self._ledger.hold(payment)
         except PointsRefused as refused:
             reason = refused.reason
-            await self._change(payment, lambda now: changes.points_refused(now, reason))
-            return
+            return await self._change(payment, lambda now: changes.points_refused(now, reason))
         self._faults.reach("payment_asked_hold_points")
-        await self._change(payment, lambda now: changes.points_held(now, hold))
+        return await self._change(payment, lambda now: changes.points_held(now, hold))
 
-    async def _create_intent(self, payment: Payment) -> None:
-        payment = await self._change(payment, changes.asked)
+    async def _create_intent(self, payment: Payment) -> Known:
+        known = await self._change(payment, changes.asked)
+        payment, _ = known
         if payment.card_standing is not Card.ASKED:
-            return
+            return known
         try:
             intent = await self._provider.create_intent(payment)
         except KeySpent:
             found = await self._provider.find_intent(payment)
             if found is None:
-                await self._begin_anew(payment)
-                return
+                return await self._begin_anew(payment)
             intent = found
         except ProviderRejected as rejected:
             code = rejected.code
-            await self._change(payment, lambda now: changes.never_asked(now, code))
-            return
+            return await self._change(payment, lambda now: changes.never_asked(now, code))
         self._faults.reach("payment_asked_create_intent")
-        await self._record_intent(payment, intent)
+        return await self._record_intent(payment, intent)
 
-    async def _capture_card(self, payment: Payment) -> None:
-        await self._move(payment, self._provider.capture, "capture_card")
+    async def _capture_card(self, payment: Payment) -> Known:
+        return await self._move(payment, self._provider.capture, "capture_card")
 
-    async def _cancel_intent(self, payment: Payment) -> None:
-        await self._move(payment, self._provider.cancel, "cancel_intent")
+    async def _cancel_intent(self, payment: Payment) -> Known:
+        return await self._move(payment, self._provider.cancel, "cancel_intent")
 
-    async def _move(self, payment: Payment, ask: Callable[[Payment], Awaitable[Intent]], site: str) -> None:
+    async def _move(self, payment: Payment, ask: Callable[[Payment], Awaitable[Intent]], site: str) -> Known:
         try:
             intent = await ask(payment)
         except KeySpent:
             intent = await self._provider.get_intent(payment)
             await self._begin_anew(payment)
         self._faults.reach(f"payment_asked_{site}")
-        after = await self._record_intent(payment, intent)
+        known = await self._record_intent(payment, intent)
+        after, _ = known
         if after.card_standing is payment.card_standing and not after.quarantined:
             raise OutcomeUnknown("the provider works on something else first")
+        return known
 
-    async def _authorize_order(self, payment: Payment) -> None:
+    async def _authorize_order(self, payment: Payment) -> Known:
         await self._orders.authorize(payment)
+        return await self._records.read(payment.id)
 
-    async def _settle_order(self, payment: Payment) -> None:
-        if await self._orders.settle(payment):
+    async def _settle_order(self, payment: Payment) -> Known:
+        is_paid = await self._orders.settle(payment)
+        if is_paid:
             self._faults.reach("payment_asked_settle_order")
-            await self._change(payment, changes.settled)
+        known = await self._records.read(payment.id)
+        if is_paid and not known[0].settled:
+            # Whoever paid the order before knew of no payment.
+            return await self._change(payment, changes.settled)
+        return known
 
-    async def _capture_points(self, payment: Payment) -> None:
+    async def _capture_points(self, payment: Payment) -> Known:
         operation = await self._ledger.capture(payment)
         self._faults.reach("payment_asked_capture_points")
-        await self._change(payment, lambda now: changes.points_captured(now, operation))
+        return await self._change(payment, lambda now: changes.points_captured(now, operation))
 
-    async def _release_points(self, payment: Payment) -> None:
+    async def _release_points(self, payment: Payment) -> Known:
         if not payment.hold:
             # Whether the ledger heard of it is not known: asking again under the same id tells.
-            await self._hold_points(payment)
-            return
+            return await self._hold_points(payment)
         await self._ledger.release(payment)
         self._faults.reach("payment_asked_release_points")
-        await self._change(payment, changes.points_released)
+        return await self._change(payment, changes.points_released)
 
-    async def _refund_all(self, payment: Payment) -> None:
+    async def _refund_all(self, payment: Payment) -> Known:
         if await self._refunds.refund_all(payment.id, payment.order_id, ORDER_ENDED):
             log.error("money came too late and is given back", payment=payment.name, state=payment.state.name)
+        return await self._records.read(payment.id)
 
-    async def _lose_payment(self, payment: Payment) -> None:
+    async def _lose_payment(self, payment: Payment) -> Known:
         await self._orders.lose_payment(payment)
+        return await self._records.read(payment.id)
 
-    async def _give_up(self, payment: Payment) -> None:
-        await self._change(payment, lambda now: changes.given_up(now, Wish.FAIL, now.failure or CANCELLED_BY_PROVIDER))
+    async def _give_up(self, payment: Payment) -> Known:
+        return await self._change(payment, lambda now: changes.given_up(now, Wish.FAIL, now.failure or CANCELLED_BY_PROVIDER))
 
-    async def _finish(self, payment: Payment) -> None:
-        await self._change(payment, changes.finished)
+    async def _finish(self, payment: Payment) -> Known:
+        return await self._change(payment, changes.finished)
 
-    async def _record_intent(self, payment: Payment, intent: Intent) -> Payment:
+    async def _record_intent(self, payment: Payment, intent: Intent) -> Known:
         draft = Draft(lambda now: changes.with_intent(now, intent.reference, intent.client_secret), intent.facts)
-        after = await self._records.record(payment.id, draft)
-        if after.quarantined and not payment.quarantined:
+        known = await self._records.record(payment.id, draft)
+        if known[0].quarantined and not payment.quarantined:
             log.error("the provider says what does not fit: payment in quarantine", payment=payment.name)
-        return after
+        return known
 
-    async def _begin_anew(self, payment: Payment) -> None:
-        await self._change(payment, lambda now: changes.another_attempt(now, spent=payment.attempt))
+    async def _begin_anew(self, payment: Payment) -> Known:
+        return await self._change(payment, lambda now: changes.another_attempt(now, spent=payment.attempt))
 
-    async def _change(self, payment: Payment, change: Callable[[Payment], Payment]) -> Payment:
+    async def _change(self, payment: Payment, change: Callable[[Payment], Payment]) -> Known:
         return await self._records.record(payment.id, Draft(change))

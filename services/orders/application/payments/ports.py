@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -190,8 +190,11 @@ class PaymentRecords(Protocol):
     async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
         """Returns the payment and how its order stands. Raises PaymentNotFound."""
 
-    async def record(self, payment_id: UUID, draft: Draft) -> Payment:
-        """Adds the facts, folds all that are known, applies the change, in one transaction. Raises PaymentNotFound."""
+    async def record(self, payment_id: UUID, draft: Draft) -> tuple[Payment, OrderStanding]:
+        """Adds the facts, folds all that are known, applies the change, in one transaction; returns what `read` would then.
+
+        Raises PaymentNotFound.
+        """
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
         """Returns the payment that the provider means: by its own name of it, or by ours in the metadata."""
@@ -230,6 +233,38 @@ class Refunds(Protocol):
         """Makes a refund of all that was taken, with the job that drives it, and ends the payment; False if there is one already."""
 
 
+@dataclass(frozen=True, slots=True)
+class Payable:
+    """An order that is locked, its payment that is under way or has paid it, how many it has had, and the time after that."""
+
+    order: Order
+    live: Payment | None
+    payments: int
+    now: datetime
+
+
+class PaymentStart(Protocol):
+    """A transaction that starts a payment. Without `store` nothing of it happens. Locks: order, payment."""
+
+    async def lock(self, order_id: UUID, customer_id: str, key: RequestKey) -> UUID | Payable:
+        """Returns the payment that the request started before; if it is new and ours to do here, the order that is to be paid.
+
+        Raises OrderNotFound, RequestIdReused.
+        """
+
+    async def store(self, payment: Payment, noted: Outcome, key: RequestKey) -> None:
+        """Stores the new payment, the order with the event of it, and the answer of the request, and makes all of it happen."""
+
+
+class PaymentStarts(Protocol):
+    """Opens transactions that start payments."""
+
+    def begin(self) -> AbstractAsyncContextManager[PaymentStart]: ...
+
+    async def leave(self, payment_id: UUID) -> None:
+        """Adds the job that drives a payment, for whoever started it can't wait for it."""
+
+
 class PaymentTransaction(Protocol):
     """A transaction on an order, its payments and refunds. Without `commit` nothing of it happens. Locks: order, payment, refunds."""
 
@@ -247,12 +282,6 @@ class PaymentTransaction(Protocol):
 
     async def lock_payment(self, payment_id: UUID) -> Payment | None:
         """Locks and returns the payment."""
-
-    async def count_payments(self, order_id: UUID) -> int:
-        """Returns how many payments the order has had."""
-
-    async def add_payment(self, payment: Payment) -> None:
-        """Stores a new payment, and the job that drives it if whoever started it does not."""
 
     async def refunds_of(self, payment_id: UUID) -> Sequence[Refund]:
         """Returns the refunds of a payment that is locked."""
@@ -309,6 +338,9 @@ class Messages(Protocol):
 
     async def keep(self, event: ProviderEvent, body: bytes) -> bool:
         """Stores a message and the job that works on it; False if it was stored before."""
+
+    async def missing(self, event_ids: Collection[str]) -> Set[str]:
+        """Returns those of which no message is stored."""
 
     async def body_of(self, event_id: str) -> bytes | None:
         """Returns a message that is not done yet."""

@@ -10,17 +10,18 @@ from uuid import UUID
 import structlog
 
 from services.orders.application.ordering.ports import Identifiers
-from services.orders.application.payments.drive_payment import DrivePayment
+from services.orders.application.payments.drive_payment import DrivePayment, Known
 from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import (
     OutcomeUnknown,
     PaymentRecords,
-    PaymentTransactions,
+    PaymentStarts,
     PointsRefused,
     ProviderRejected,
 )
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.payments.model import Payment
+from services.orders.domain.payments.saga import OrderStanding
 from services.orders.domain.payments.starting import Wanted, noted, start
 from shared.errors import GalenError
 from shared.faults import Faults
@@ -32,7 +33,7 @@ log = structlog.get_logger()
 class StartPayment:
     def __init__(
         self,
-        transactions: PaymentTransactions,
+        starts: PaymentStarts,
         records: PaymentRecords,
         driver: DrivePayment,
         identifiers: Identifiers,
@@ -43,7 +44,7 @@ class StartPayment:
         observer: PaymentObserver,
     ) -> None:
         """`patience_s` says for how long provider and ledger are waited for: less than the caller has, who is told how far it has come."""
-        self._transactions = transactions
+        self._starts = starts
         self._records = records
         self._driver = driver
         self._identifiers = identifiers
@@ -57,28 +58,27 @@ class StartPayment:
 
         Raises OrderNotFound, OrderStateRefused, OperationPending, PaymentUnderWay, PointsAmountInvalid, RequestIdReused.
         """
-        payment_id = await self._begin(customer_id, order_id, wanted, caller, key)
+        begun = await self._begin(customer_id, order_id, wanted, caller, key)
         self._faults.reach("payment_started")
+        payment, order = await self._records.read(begun) if isinstance(begun, UUID) else begun
         try:
             async with asyncio.timeout(self._patience_s()):
-                return await self._driver.drive(payment_id)
+                return await self._driver.go_on(payment, order)
         except (OutcomeUnknown, ProviderRejected, PointsRefused, GalenError, TimeoutError) as error:
             self._observer.outcome_unknown()
-            # It is under way: the job goes on from where this ended.
-            log.warning("a payment has to wait", payment_id=str(payment_id), error=repr(error))
-            return (await self._records.read(payment_id))[0]
+            log.warning("a payment has to wait", payment_id=str(payment.id), error=repr(error))
+            if not isinstance(begun, UUID):
+                # It is under way: the job goes on from where this ended.
+                await self._starts.leave(payment.id)
+            return (await self._records.read(payment.id))[0]
 
-    async def _begin(self, customer_id: str, order_id: UUID, wanted: Wanted, caller: Caller, key: RequestKey) -> UUID:
-        async with self._transactions.begin() as transaction:
-            answered = await transaction.answered(key)
-            if answered is not None:
-                return answered
-            order = await transaction.lock_order(order_id, customer_id)
-            live = await transaction.live_payment(order_id)
-            now = await transaction.now()
-            payment, actor = start(order, live, wanted, caller, self._identifiers.order_id(), now)
-            is_first = await transaction.count_payments(order_id) == 0
-            await transaction.add_payment(payment)
-            await transaction.store_order(order, noted(order, payment, actor, now, time_to_pay=self._time_to_pay, is_first=is_first))
-            await transaction.commit(key, payment.id)
-            return payment.id
+    async def _begin(self, customer_id: str, order_id: UUID, wanted: Wanted, caller: Caller, key: RequestKey) -> UUID | Known:
+        async with self._starts.begin() as transaction:
+            found = await transaction.lock(order_id, customer_id, key)
+            if isinstance(found, UUID):
+                return found
+            order, now = found.order, found.now
+            payment, actor = start(order, found.live, wanted, caller, self._identifiers.order_id(), now)
+            outcome = noted(order, payment, actor, now, time_to_pay=self._time_to_pay, is_first=found.payments == 0)
+            await transaction.store(payment, outcome, key)
+            return payment, OrderStanding.of(outcome.order)

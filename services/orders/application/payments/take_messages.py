@@ -6,7 +6,7 @@ poller looks for what was never sent.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -38,6 +38,8 @@ DONE, WAITING, QUARANTINED = "DONE", "WAITING", "QUARANTINED"
 # The provider's messages may be made in another order than they are numbered, and its clock is not ours.
 OVERLAP = timedelta(minutes=10)
 FIRST_LOOK = timedelta(hours=1)
+# How late a message may come into a list that was looked through to its end.
+LATE = timedelta(minutes=1)
 # How long a payment may take to become known: as long as the provider would repeat a message.
 WAITED_FOR = timedelta(days=3)
 # What was worked on is kept to be shown, and so that it is known when it comes again.
@@ -68,6 +70,8 @@ class TakeMessages:
         self._clock = clock
         self._observer = observer
         self._failing = failing
+        # What the provider's list was looked through up to, by this replica: all of it is stored.
+        self._listed: datetime | None = None
 
     async def deliver(self, body: bytes, signature: str) -> None:
         """Stores a message that came. Raises WebhookSignatureInvalid."""
@@ -101,14 +105,21 @@ class TakeMessages:
 
     async def catch_up(self) -> int:
         """Looks for messages that never came; returns how many there were."""
-        newest = await self._messages.newest()
-        since = (newest or self._clock.now() - FIRST_LOOK) - OVERLAP
+        listed = [each async for each in self._provider.list_events(await self._not_listed_since())]
+        missing = await self._messages.missing([event.id for _, event in listed])
         found = 0
-        async for body, event in self._provider.list_events(since):
-            if await self._messages.keep(event, body):
+        for body, event in listed:
+            if event.id in missing and await self._messages.keep(event, body):
                 found += 1
+        self._listed = max((event.created_at for _, event in listed), default=self._listed)
         self._observer.messages_missed(found)
         return found
+
+    async def _not_listed_since(self) -> datetime:
+        if self._listed is not None:
+            return self._listed - LATE
+        newest = await self._messages.newest()
+        return (newest or self._clock.now() - FIRST_LOOK) - OVERLAP
 
     async def forget(self) -> None:
         """Removes messages that were worked on long ago."""
@@ -116,14 +127,14 @@ class TakeMessages:
 
     async def _take_in(self, event: ProviderEvent, payment_id: UUID) -> None:
         draft = Draft(lambda now: changes.with_intent(now, now.intent or event.intent, ""), event.facts)
-        payment = await self._records.record(payment_id, draft)
+        payment, order = await self._records.record(payment_id, draft)
         if payment.quarantined:
             log.error("a message does not fit its payment: both are in quarantine", event_id=event.id, payment=payment.name)
         if event.refund is not None and event.refund.standing is RefundStanding.FAILED:
             await self._fail(event.refund)
         # From here on whoever looks at payments finds what is left to do.
         await self._messages.close(event.id, QUARANTINED if payment.quarantined else DONE)
-        await self._payment_driver.drive(payment_id)
+        await self._payment_driver.go_on(payment, order)
         if event.refund is not None:
             refund_id = await self._refunds.find_by_reference(event.refund.reference)
             if refund_id is not None:

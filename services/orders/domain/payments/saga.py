@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from services.orders.domain.ordering.model import State
+from services.orders.domain.ordering.model import Order, State
 from services.orders.domain.payments.model import Card, Payment, Points, Wish
 
 
@@ -46,6 +46,11 @@ class OrderStanding:
     state: State
     approved: bool
     was_paid: bool
+
+    @classmethod
+    def of(cls, order: Order) -> OrderStanding:
+        is_approved = not order.has_rx or order.times.reviewed is not None
+        return cls(order.state, approved=is_approved, was_paid=order.times.paid is not None)
 
     @property
     def is_open(self) -> bool:

@@ -288,12 +288,12 @@ class MemoryRecords:
         await self.order.trouble.turn()
         return found
 
-    async def record(self, payment_id: UUID, draft: Draft) -> Payment:
+    async def record(self, payment_id: UUID, draft: Draft) -> tuple[Payment, OrderStanding]:
         await self.order.trouble.turn()
         self.facts |= set(draft.facts)
         folded = with_standing(self.payment, fold(self.payment, self.facts))
         self.payment = shown(draft.change(folded), START)
-        return self.payment
+        return self.payment, self.order.standing
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
         return self.payment.id

@@ -1,0 +1,121 @@
+"""The statements that every payment takes: their texts are fixed, so that they stay prepared, and those that can go together do.
+
+Whoever locks a payment reads its facts in a statement that follows: the one that waited for the lock sees them as they were before.
+"""
+
+# ruff: noqa: S608  nothing but columns of ours is put into a statement
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+
+from services.orders.adapters.postgres.order_round_trips import named, positional
+from services.orders.adapters.postgres.payment_rows import FACT_COLUMNS, PAYMENT_COLUMNS, fact_values, payment_values
+from services.orders.adapters.postgres.payment_tables import payment, payment_fact
+from services.orders.domain.payments.facts import Fact
+from services.orders.domain.payments.model import ENDED, Payment, PaymentState
+from shared.ids import read_id
+from shared.postgres.round_trips import Statement
+
+BEGIN: Statement = ("begin", ())
+COMMIT: Statement = ("commit", ())
+# How long an answer that may have got lost is waited for, and how often a payer's own doing is looked for. Where people are waited for, it
+# is looked seldom: nothing but the provider's own message can come of it.
+BACKSTOP, LOOK_AFTER, LOOK_SELDOM = timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=15)
+
+
+def _parameters(table: Table) -> dict[str, str]:
+    """Returns what stands for the value of each column."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return {column.name: f"%({column.name})s::{column.type.compile(dialect=dialect)}" for column in table.c}
+
+
+_VALUES = _parameters(payment) | {"look_at": "clock_timestamp() + make_interval(secs => %(look_after_s)s::float8)"}
+_FACT_VALUES = _parameters(payment_fact)
+_COLUMNS = ", ".join(f"p.{column.name}" for column in PAYMENT_COLUMNS)
+_FACTS = ", ".join(column.name for column in FACT_COLUMNS)
+_STANDING = "o.state, not o.has_rx or o.reviewed_at is not null, o.paid_at is not null"
+_LIVE = f"p.order_id = %s::uuid and p.state not in ({', '.join(str(state.value) for state in sorted(ENDED))})"
+
+_READ = f"select {_COLUMNS}, {_STANDING} from payment p join customer_order o using (order_id) where p.payment_id = %s::uuid"
+_READ_LIVE = f"select {_COLUMNS} from payment p where {_LIVE}"
+_LOCK = f"select {_COLUMNS} from payment p where p.payment_id = %s::uuid for update"
+_READ_FACTS = f"select {_FACTS} from payment_fact where payment_id = %s::uuid"
+_READ_STANDING = f"""
+select clock_timestamp(), {_STANDING} from customer_order o where o.order_id = (select order_id from payment where payment_id = %s::uuid)
+"""
+_COUNT = "select clock_timestamp(), count(*) from payment where order_id = %s::uuid"
+_FIND = positional("""
+select coalesce((select payment_id from payment where intent = %(intent)s and intent <> ''),
+                (select payment_id from payment where payment_id = %(payment_id)s::uuid))
+""")
+_INSERT = positional(f"insert into payment ({', '.join(_VALUES)}) values ({', '.join(_VALUES.values())})")
+_STORE = positional(
+    f"update payment set {', '.join(f'{name} = {value}' for name, value in _VALUES.items() if name != 'payment_id')}"
+    f" where payment_id = {_VALUES['payment_id']}"
+)
+_ADD_FACT = positional(
+    f"insert into payment_fact ({', '.join(_FACT_VALUES)}) values ({', '.join(_FACT_VALUES.values())}) on conflict do nothing"
+)
+
+
+def read(payment_id: UUID) -> Statement:
+    """Asks for a payment and how its order stands."""
+    return _READ, (str(payment_id),)
+
+
+def read_live(order_id: UUID) -> Statement:
+    """Asks for the payment of an order that is under way or has paid it."""
+    return _READ_LIVE, (str(order_id),)
+
+
+def lock_live(order_id: UUID) -> Statement:
+    return f"{_READ_LIVE} for update", (str(order_id),)
+
+
+def lock(payment_id: UUID) -> Statement:
+    return _LOCK, (str(payment_id),)
+
+
+def read_facts(payment_id: UUID) -> Statement:
+    """Asks for all that the provider said."""
+    return _READ_FACTS, (str(payment_id),)
+
+
+def read_standing(payment_id: UUID) -> Statement:
+    """Asks for the time, and how the order of a payment stands."""
+    return _READ_STANDING, (str(payment_id),)
+
+
+def count(order_id: UUID) -> Statement:
+    """Asks for the time, and how many payments an order has had."""
+    return _COUNT, (str(order_id),)
+
+
+def find(intent: str, payment_id: str) -> Statement:
+    """Asks for the id of the payment that the provider calls so; else of the one with this id; null if there is neither."""
+    return named(_FIND, {"intent": intent, "payment_id": read_id(payment_id)})
+
+
+def insert(started: Payment) -> Statement:
+    """Stores a new payment. Whoever starts it drives it at once; if they don't come to an end, somebody looks after it soon."""
+    return named(_INSERT, payment_values(started) | {"look_after_s": BACKSTOP.total_seconds()})
+
+
+def store(changed: Payment) -> Statement:
+    """Stores all of a payment. Until it has come to its end somebody looks after it."""
+    look_after_s = None if changed.is_final else _look_after(changed).total_seconds()
+    return named(_STORE, payment_values(changed) | {"look_after_s": look_after_s})
+
+
+def add_facts(payment_id: UUID, facts: Sequence[Fact]) -> Sequence[Statement]:
+    """Adds what was said, each once."""
+    return [named(_ADD_FACT, {"payment_id": payment_id, **fact_values(fact)}) for fact in facts]
+
+
+def _look_after(changed: Payment) -> timedelta:
+    return LOOK_SELDOM if changed.quarantined or changed.state is PaymentState.AUTHORIZED else LOOK_AFTER
