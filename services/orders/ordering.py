@@ -13,6 +13,7 @@ from services.orders.adapters.identifiers import RandomIdentifiers
 from services.orders.adapters.postgres.order_placing import PostgresPlainOrders
 from services.orders.adapters.postgres.order_transactions import PostgresOrderTransactions
 from services.orders.adapters.postgres.orders import OrderReads
+from services.orders.adapters.postgres.pickup_guesses import PostgresPickupGuesses
 from services.orders.adapters.postgres.transactions import Transactions
 from services.orders.application.ordering.change_order import ChangeOrder
 from services.orders.application.ordering.claim_orders import ClaimOrders
@@ -24,7 +25,6 @@ from services.orders.application.ordering.update_order import UpdateOrder
 from services.orders.domain.ordering.changes import Terms
 from services.orders.entrypoints.grpc.servicers.order_changes import OrderUseCases
 from services.orders.settings import OrdersSettings
-from shared.rate_limit import KeyedLimiter
 
 # Wrong pickup codes of one order: five at once, then one in ten minutes. A hundred years for all codes.
 WRONG_CODES_BURST = 5
@@ -72,7 +72,7 @@ class OrderingContainer(containers.DeclarativeContainer):
         update=providers.Singleton(UpdateOrder, change, transactions, customers),
         change=change,
         hand_over=providers.Singleton(
-            HandOver, change, providers.Singleton(KeyedLimiter, burst=WRONG_CODES_BURST, per_second=WRONG_CODES_PER_SECOND)
+            HandOver, change, providers.Singleton(PostgresPickupGuesses, engine, burst=WRONG_CODES_BURST, per_second=WRONG_CODES_PER_SECOND)
         ),
         claims=providers.Singleton(ClaimOrders, transactions, clock, observer),
     )

@@ -23,6 +23,7 @@ schema = ServiceSchema(
         "reservation_line": _APPEND_ONLY,
         "order_feed": ("select", "insert", "delete"),
         "order_outbox": ("select", "insert", "delete"),
+        "pickup_guess": ("select", "insert", "update", "delete"),
         "reservation_lot": ("select", "insert", "update", "delete"),
         "webhook_event": ("select", "insert", "update", "delete"),
         "schema_version": ("select",),

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     Computed,
     Date,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -306,5 +307,14 @@ order_feed = Table(
     UniqueConstraint("order_id", "number", name="order_feed_once"),
 )
 Index("order_feed_of_customer", order_feed.c.customer_id, order_feed.c.position)
+
+# How often somebody tried to name an order's pickup code, less what time has forgiven since.
+pickup_guess = Table(
+    "pickup_guess",
+    metadata,
+    Column("order_id", Uuid, ForeignKey(customer_order.c.order_id, name="pickup_guess_order"), primary_key=True),
+    Column("tries", Double, nullable=False),
+    Column("counted_at", _TIME, nullable=False),
+)
 
 request_log = request_log_table(metadata)

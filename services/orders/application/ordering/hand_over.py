@@ -1,7 +1,11 @@
-"""Hands an order over at the counter, for the code that its customer says. Codes are short, so wrong ones are counted and told of."""
+"""Hands an order over at the counter, for the code that its customer says. Codes are short, so wrong ones are counted and told of.
+
+A guess is counted before it is made: many at once, at any number of replicas, are not more than the limit.
+"""
 
 from __future__ import annotations
 
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -10,24 +14,39 @@ from services.orders.application.ordering.change_order import ChangeOrder
 from services.orders.domain.errors import PickupCodeWrong
 from services.orders.domain.ordering.changes import Command
 from services.orders.domain.ordering.model import Order
-from shared.rate_limit import KeyedLimiter
 from shared.requests import RequestKey
 
 log = structlog.get_logger()
 
 
+class PickupGuesses(Protocol):
+    """Counts guesses of the codes of orders that are READY, for all replicas."""
+
+    async def take(self, order_id: UUID) -> None:
+        """Counts a guess. Raises RateLimited, and counts nothing, if there were too many."""
+
+    async def give_back(self, order_id: UUID) -> None:
+        """It was no guess after all: takes it off the count."""
+
+    async def forget(self, order_id: UUID) -> None:
+        """The order has been handed over."""
+
+
 class HandOver:
-    def __init__(self, change: ChangeOrder, wrong_codes: KeyedLimiter) -> None:
-        """`wrong_codes` counts those of each order."""
+    def __init__(self, change: ChangeOrder, guesses: PickupGuesses) -> None:
         self._change = change
-        self._wrong_codes = wrong_codes
+        self._guesses = guesses
 
     async def __call__(self, customer_id: str, order_id: UUID, command: Command, key: RequestKey) -> Order:
         """Raises RateLimited after too many wrong codes, PickupCodeWrong, and what ChangeOrder.request does."""
-        self._wrong_codes.check(str(order_id))
+        await self._guesses.take(order_id)
         try:
-            return await self._change.request(customer_id, order_id, command, key)
+            order = await self._change.request(customer_id, order_id, command, key)
         except PickupCodeWrong:
-            self._wrong_codes.count(str(order_id))
             log.warning("wrong pickup code", order=str(order_id), actor=command.caller.name)
             raise
+        except Exception:
+            await self._guesses.give_back(order_id)
+            raise
+        await self._guesses.forget(order_id)
+        return order

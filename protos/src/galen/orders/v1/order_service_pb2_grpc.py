@@ -290,7 +290,7 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def HandOverOrder(self, request, context):
-        """Hands a READY order over at the counter, for its pickup code.
+        """Hands a READY order over at the counter, for its pickup code. RATE_LIMITED after five wrong codes of an order, then one more in ten minutes.
 
         Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
         """

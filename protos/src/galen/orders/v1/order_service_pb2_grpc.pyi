@@ -127,7 +127,7 @@ class OrderServiceStub:
     Errors: REQUEST_ID_REUSED.
     """
     HandOverOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.HandOverOrderRequest, _order_service_pb2.HandOverOrderResponse]
-    """Hands a READY order over at the counter, for its pickup code.
+    """Hands a READY order over at the counter, for its pickup code. RATE_LIMITED after five wrong codes of an order, then one more in ten minutes.
 
     Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
     """
@@ -248,7 +248,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Errors: REQUEST_ID_REUSED.
     """
     HandOverOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.HandOverOrderRequest, _order_service_pb2.HandOverOrderResponse]  # type: ignore[assignment]
-    """Hands a READY order over at the counter, for its pickup code.
+    """Hands a READY order over at the counter, for its pickup code. RATE_LIMITED after five wrong codes of an order, then one more in ten minutes.
 
     Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
     """
@@ -456,7 +456,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.HandOverOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.HandOverOrderResponse, _abc.Awaitable[_order_service_pb2.HandOverOrderResponse]]:
-        """Hands a READY order over at the counter, for its pickup code.
+        """Hands a READY order over at the counter, for its pickup code. RATE_LIMITED after five wrong codes of an order, then one more in ten minutes.
 
         Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
         """
