@@ -176,7 +176,13 @@ class OrdersContainer(containers.DeclarativeContainer):
         expire_lots=inventory.expire_lots,
     )
     reading = providers.Container(
-        ReadingContainer, settings=settings, registry=registry, engine=engine, work_engine=work_engine, page_tokens=page_tokens
+        ReadingContainer,
+        settings=settings,
+        registry=registry,
+        engine=engine,
+        work_engine=work_engine,
+        page_tokens=page_tokens,
+        allowed_actions=ordering.allowed_actions,
     )
     order_servicer = providers.Singleton(OrderServicer, ordering.use_cases, reading.reading)
 

@@ -15,6 +15,7 @@ from services.orders.adapters.postgres.order_transactions import PostgresOrderTr
 from services.orders.adapters.postgres.orders import OrderReads
 from services.orders.adapters.postgres.pickup_guesses import PostgresPickupGuesses
 from services.orders.adapters.postgres.transactions import Transactions
+from services.orders.application.ordering.allowed_actions import AllowedActions
 from services.orders.application.ordering.change_order import ChangeOrder
 from services.orders.application.ordering.claim_orders import ClaimOrders
 from services.orders.application.ordering.create_order import CreateOrder
@@ -55,6 +56,7 @@ class OrderingContainer(containers.DeclarativeContainer):
     arbiter: providers.Dependency[Any] = providers.Dependency()
 
     terms = providers.Singleton(_terms, settings)
+    allowed_actions = providers.Singleton(AllowedActions, terms, clock)
     customers = providers.Singleton(CustomersPeer, settings.provided.customers_address, token)
 
     # For callers.
@@ -75,6 +77,7 @@ class OrderingContainer(containers.DeclarativeContainer):
             HandOver, change, providers.Singleton(PostgresPickupGuesses, engine, burst=WRONG_CODES_BURST, per_second=WRONG_CODES_PER_SECOND)
         ),
         claims=providers.Singleton(ClaimOrders, transactions, clock, observer),
+        allowed=allowed_actions,
     )
 
     # For payments, the sweeper and jobs: with connections that callers can't use up.

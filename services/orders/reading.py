@@ -22,6 +22,7 @@ class ReadingContainer(containers.DeclarativeContainer):
     engine: providers.Dependency[Any] = providers.Dependency()
     work_engine: providers.Dependency[Any] = providers.Dependency()
     page_tokens: providers.Dependency[Any] = providers.Dependency()
+    allowed_actions: providers.Dependency[Any] = providers.Dependency()
 
     # Who is behind reads with the callers' connections; the poller, which all others wait for, with one that callers can't use up.
     watch = providers.Singleton(
@@ -38,6 +39,7 @@ class ReadingContainer(containers.DeclarativeContainer):
         queue=providers.Singleton(PostgresOrderQueue, engine),
         watch=watch,
         tokens=page_tokens,
+        allowed=allowed_actions,
     )
     feeding = providers.Singleton(
         Feeding,

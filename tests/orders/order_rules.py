@@ -25,7 +25,8 @@ async def order_rows(connection: AsyncConnection, location: str) -> Mapping[UUID
 async def told_of_recalls(connection: AsyncConnection, location: str) -> set[tuple[UUID, str, str]]:
     """Returns which orders know of the recall of which lots."""
     found = await connection.exec_driver_sql(
-        """select e.order_id, e.details ->> 'sku' as sku, e.details ->> 'lot' as lot from order_event e join customer_order o using (order_id)
+        """select e.order_id, e.details ->> 'sku' as sku, e.details ->> 'lot' as lot
+           from order_event e join customer_order o using (order_id)
            where o.location_id = %s and e.kind = 9""",
         (location,),
     )

@@ -25,7 +25,8 @@ from services.orders.adapters.postgres.order_conditions import (
     skus_of,
     words_condition,
 )
-from services.orders.adapters.postgres.order_rows import ORDER_COLUMNS, order_of, read_lines
+from services.orders.adapters.postgres.order_rows import read_lines
+from services.orders.adapters.postgres.orders import WITH_PAYMENT, order_with_payment
 from services.orders.adapters.postgres.tables import customer_order, order_item
 from services.orders.application.ordering.read_ports import OrderFilter, OrderPage, OrderSearch, Place
 from services.orders.domain.ordering.model import Order
@@ -42,7 +43,7 @@ RARE = 0.05
 _PLACE = (customer_order.c.created_at, customer_order.c.order_id)
 _NEWEST = tuple(column.desc() for column in _PLACE)
 _IS_ONE_OF = customer_order.c.order_id == any_(bindparam("order_ids", type_=ARRAY(Uuid)))
-_BY_ID = select(*ORDER_COLUMNS).where(_IS_ONE_OF)
+_BY_ID = WITH_PAYMENT.where(_IS_ONE_OF)
 # The planner takes words that it knows nothing of for common ones, and would rather go through the whole table than use their index.
 _USE_INDEXES = text("select set_config('enable_seqscan', 'off', true)")
 
@@ -94,7 +95,7 @@ async def _orders(connection: AsyncConnection, order_ids: Sequence[UUID]) -> Seq
             room -= len(lines[order_id])
             if room < 0 and orders:
                 return orders
-            orders.append(order_of(rows[order_id], lines[order_id]))
+            orders.append(order_with_payment(rows[order_id], lines[order_id]))
     return orders
 
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Row, Select, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.orders.adapters.postgres.order_rows import EVENT_COLUMNS, ORDER_COLUMNS, event_of, order_of, read_lines
 from services.orders.adapters.postgres.payment_tables import payment
 from services.orders.adapters.postgres.tables import customer_order, order_event
-from services.orders.domain.ordering.model import EventKind, Order, OrderEvent, PaymentNote
+from services.orders.domain.ordering.model import EventKind, Line, Order, OrderEvent, PaymentNote
 from services.orders.domain.payments.model import ENDED
 
 # An order has one payment at most that did not fail and was not given up.
 _PAYMENT = and_(payment.c.order_id == customer_order.c.order_id, payment.c.state.not_in([state.value for state in ENDED]))
-_WITH_PAYMENT: Select[Any] = select(
+# Orders with what order_with_payment needs.
+WITH_PAYMENT: Select[Any] = select(
     *ORDER_COLUMNS,
     payment.c.payment_id,
     (payment.c.captured_minor + payment.c.points_captured_minor).label("taken"),
     (payment.c.refunded_minor + payment.c.points_returned_minor).label("returned"),
 ).select_from(customer_order.outerjoin(payment, _PAYMENT))
+
+
+def order_with_payment(row: Row[Any], lines: Iterable[Line]) -> Order:
+    """Returns the order of a row of WITH_PAYMENT."""
+    return replace(order_of(row, lines), payment=PaymentNote(row.payment_id, row.taken, row.returned) if row.payment_id else None)
 
 
 class OrderReads:
@@ -53,11 +59,8 @@ class OrderReads:
 
 async def _order(connection: AsyncConnection, order_id: UUID, customer_id: str) -> Order | None:
     own = (customer_order.c.order_id == order_id, customer_order.c.customer_id == customer_id)
-    row = (await connection.execute(_WITH_PAYMENT.where(*own))).first()
-    if row is None:
-        return None
-    order = order_of(row, (await read_lines(connection, [order_id], lots=True))[order_id])
-    return replace(order, payment=PaymentNote(row.payment_id, row.taken, row.returned) if row.payment_id else None)
+    row = (await connection.execute(WITH_PAYMENT.where(*own))).first()
+    return None if row is None else order_with_payment(row, (await read_lines(connection, [order_id], lots=True))[order_id])
 
 
 async def _latest_events(connection: AsyncConnection, order_id: UUID, limit: int) -> Sequence[OrderEvent]:

@@ -86,8 +86,10 @@ class Outcome:
         return self.order.state in (State.CANCELLED, State.EXPIRED)
 
 
-def judge(order: Order, command: Command) -> tuple[Transition, Actor]:
+def judge(order: Order, command: Command, *, may_come_back: bool = True) -> tuple[Transition, Actor]:
     """Returns the row of the table that the command goes by, and who acts in which role.
+
+    Whether there is still time to return the order is for the refusal, which says what is allowed.
 
     Raises EtagMismatch, OrderStateRefused, OperationPending, and what the guards of the row say.
     """
@@ -95,7 +97,7 @@ def judge(order: Order, command: Command) -> tuple[Transition, Actor]:
     row = find_row(command.trigger, order)
     actor = None if row is None else acting_in(row, order, command.caller)
     if row is None or actor is None:
-        raise state_refused(order, command.caller)
+        raise state_refused(order, command.caller, may_come_back=may_come_back)
     if _must_wait(row, order):
         raise OperationPending(order.pending.name)
     error = refusal(row, order, actor)
@@ -104,8 +106,20 @@ def judge(order: Order, command: Command) -> tuple[Transition, Actor]:
     return row, actor
 
 
-def state_refused(order: Order, caller: Caller) -> OrderStateRefused:
-    return OrderStateRefused(order.state.name, [action.name for action in allowed_actions(order, caller)])
+def state_refused(order: Order, caller: Caller, *, may_come_back: bool = True) -> OrderStateRefused:
+    allowed = allowed_actions(order, caller, may_come_back=may_come_back)
+    return OrderStateRefused(order.state.name, [action.name for action in allowed])
+
+
+def return_window_end(order: Order, terms: Terms) -> datetime | None:
+    """Returns until when the order may come back; None for one that has not arrived, which always may."""
+    return None if order.times.finished is None else order.times.finished + terms.returning
+
+
+def may_come_back(order: Order, now: datetime, terms: Terms) -> bool:
+    """Tells whether there is still time to return the order."""
+    end = return_window_end(order, terms)
+    return end is None or now <= end
 
 
 def _must_wait(row: Transition, order: Order) -> bool:
@@ -120,8 +134,8 @@ def _must_wait(row: Transition, order: Order) -> bool:
 
 def decide(order: Order, command: Command, now: datetime, terms: Terms) -> Outcome:
     """Returns what the command makes of the order. Raises what `judge` does, and what the command itself has against it."""
-    row, actor = judge(order, command)
     now = max(now, order.updated_at)
+    row, actor = judge(order, command, may_come_back=may_come_back(order, now, terms))
     change = command.change(Situation(order, actor, now, terms))
     moved = _moved(order, row, now, terms)
     after = replace(moved, **change.fields)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from services.orders.domain.errors import DuplicateSku, PickupCodeWrong, ReturnNotPossible, ScanIncomplete
-from services.orders.domain.ordering.changes import THEN, Change, Command, Situation, state_refused
+from services.orders.domain.ordering.changes import THEN, Change, Command, Situation, may_come_back, return_window_end, state_refused
 from services.orders.domain.ordering.model import Action, DeliveryAddress, Fulfilment, Order, OrderEvent, PaymentState, Pending, State
 from services.orders.domain.ordering.transitions import CUSTOMER, THE_WORKER, Caller, Step
 from shared.errors import FieldViolation, InvalidRequest
@@ -186,11 +186,9 @@ def _when_due(at: Situation) -> Change:
 
 
 def _check_window(at: Situation) -> None:
-    """An order that has not arrived can always come back."""
-    finished = at.order.times.finished
-    if finished is not None and at.now > finished + at.terms.returning:
-        until = (finished + at.terms.returning).isoformat()
-        raise ReturnNotPossible(f"it could be returned until {until}", until=until)
+    end = return_window_end(at.order, at.terms)
+    if end is not None and not may_come_back(at.order, at.now, at.terms):
+        raise ReturnNotPossible(f"it could be returned until {end.isoformat()}", until=end.isoformat())
 
 
 def _check_bought(order: Order, sku: str, quantity: int) -> None:

@@ -183,7 +183,7 @@ class PaymentNote:
 class Order:
     """An order. `events` is how many it has had, the number of the last one; `version` counts all changes.
 
-    `payment` is known where one order is read, and None elsewhere.
+    `payment` is known where orders are read, and None where they are changed.
     """
 
     id: UUID

@@ -191,9 +191,13 @@ def refusal(row: Transition, order: Order, actor: Actor) -> OrdersError | None:
     return next((error for guard in row.guards if (error := guard(order, actor)) is not None), None)
 
 
-def allowed_actions(order: Order, caller: Caller) -> tuple[Action, ...]:
-    """Returns what the caller may do with the order now; nothing while the payment provider is waited for."""
-    return () if order.pending else tuple(action for action in Action if _is_allowed(action, order, caller))
+def allowed_actions(order: Order, caller: Caller, *, may_come_back: bool = True) -> tuple[Action, ...]:
+    """Returns what the caller may do with the order now; nothing while the payment provider is waited for.
+
+    `may_come_back` says whether there is still time to return it.
+    """
+    actions = () if order.pending else tuple(action for action in Action if _is_allowed(action, order, caller))
+    return tuple(action for action in actions if may_come_back or action is not Action.ACCEPT_RETURN)
 
 
 def _is_allowed(action: Action, order: Order, caller: Caller) -> bool:

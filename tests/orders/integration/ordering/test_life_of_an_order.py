@@ -253,3 +253,18 @@ async def test_an_update_takes_addresses_of_the_customer_only_and_none_for_what_
     assert (await refusal_of(crew.customer.update(collected, "address", address=own))).reason == "INVALID_REQUEST"
     for order in (delivered, collected):
         assert (await crew.customer.get(order.name)).etag == order.etag
+
+
+async def test_an_order_whose_time_to_come_back_is_over_is_no_longer_offered_to_be_returned(crew: Crew) -> None:
+    order = await crew.in_state("COMPLETED")
+    assert list(order.allowed_actions) == [orders.ORDER_ACTION_ACCEPT_RETURN]
+    await crew.counter.rows(
+        "update customer_order set finished_at = finished_at - interval '15 days' where order_id = %s returning 1", order_id(order)
+    )
+
+    shown = await crew.staff.get(order.name)
+    units = [ReturnedUnits(sku=one.sku, quantity=one.quantity) for one in order.lines]
+    refused = await refusal_of(crew.staff.act("AcceptReturn", shown, lines=units, reason="late"))
+
+    assert list(shown.allowed_actions) == []
+    assert refused.reason == "RETURN_NOT_POSSIBLE"

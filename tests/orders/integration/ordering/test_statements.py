@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from galen.orders.v1.order_pb2 import ORDER_ACTION_PAY as PAY
+from galen.orders.v1.order_pb2 import Order
+from galen.orders.v1.order_service_pb2 import ListOrdersRequest, SearchOrdersRequest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -41,6 +44,37 @@ async def test_reading_an_order_takes_two_statements_whatever_the_cart(crew: Cre
         with statements_of(ordering.container.engine()) as statements:
             await crew.customer.events(order.name)
         assert len(statements) == 3, statements
+
+
+async def test_a_page_tells_which_orders_are_being_paid_in_as_many_statements_as_one_without_payments(
+    crew: Crew, ordering: Ordering
+) -> None:
+    customer, counted = crew.customer, []
+    orders = [await crew.counter.ordered(customer) for _ in range(3)]
+    for paying in ((), orders[:2]):
+        for order in paying:
+            await started_payment(crew.counter, order)
+        with statements_of(ordering.container.engine()) as statements:
+            page = (await customer.stub.ListOrders(ListOrdersRequest(parent=customer.name), metadata=customer.metadata)).orders
+        counted.append(len(statements))
+        assert {order.name for order in page if PAY not in order.allowed_actions} == {order.name for order in paying}
+        assert {order.name for order in page if order.payment.payment} == {order.name for order in paying}
+    search = SearchOrdersRequest(query=orders[0].order_number)
+    found = (await crew.staff.stub.SearchOrders(search, metadata=crew.staff.metadata)).orders
+
+    assert counted == [3, 3]
+    assert [PAY in order.allowed_actions for order in found] == [False]
+
+
+async def started_payment(counter: Counter, order: Order) -> None:
+    """Adds a payment that waits for its payer."""
+    await counter.rows(
+        """insert into payment (payment_id, order_id, customer_id, order_number, currency, method, state, wish, card_standing,
+                                points_standing, card_minor, manual_capture, quarantined, settled, version, created_at, updated_at)
+           select gen_random_uuid(), order_id, customer_id, order_number, currency, 1, 2, 1, 2, 0, payable_minor, false, false, false, 1,
+                  now(), now() from customer_order where order_id = %s""",
+        order_id(order),
+    )
 
 
 async def test_making_and_settling_an_order_takes_as_many_statements_for_200_lines_as_for_one(counter: Counter, ordering: Ordering) -> None:

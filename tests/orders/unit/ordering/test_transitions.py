@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 from uuid import UUID
 
@@ -17,8 +18,8 @@ from services.orders.domain.errors import (
     PaymentUnderWay,
 )
 from services.orders.domain.errors import SecondPersonRequired as SecondPerson
-from services.orders.domain.ordering.changes import Command, judge
-from services.orders.domain.ordering.model import Action, Fulfilment, Order, PaymentNote, Pending, State
+from services.orders.domain.ordering.changes import Command, decide, judge, may_come_back
+from services.orders.domain.ordering.model import Action, Fulfilment, Order, PaymentNote, Pending, State, Times
 from services.orders.domain.ordering.transitions import (
     FINAL,
     TABLE,
@@ -31,7 +32,8 @@ from services.orders.domain.ordering.transitions import (
     find_row,
 )
 from shared.errors import GalenError
-from tests.orders.unit.ordering.orders import OWNER, a_line, an_order, caller
+from tests.orders.unit.ordering.orders import OWNER, TERMS, a_line, an_order, caller
+from tests.orders.world import NOW
 
 ROLES = ("customer", "staff", "pharmacist", "admin")
 
@@ -195,6 +197,20 @@ def test_something_controlled_is_shipped_only_after_it_was_checked() -> None:
 
     assert isinstance(refused(order, Command(Action.SHIP, caller("staff"))), ControlledNotChecked)
     judge(replace(order, state=State.READY), Command(Action.SHIP, caller("staff")))
+
+
+def test_an_order_is_taken_back_only_as_long_as_it_may_come_back() -> None:
+    completed = an_order(State.COMPLETED, times=Times(finished=NOW))
+    shipped, staff = an_order(State.SHIPPED), caller("staff")
+    end = NOW + TERMS.returning
+
+    assert [may_come_back(completed, now, TERMS) for now in (NOW, end, end + timedelta(seconds=1))] == [True, True, False]
+    assert may_come_back(shipped, NOW + timedelta(days=1000), TERMS)
+    assert Action.ACCEPT_RETURN in allowed_actions(completed, staff, may_come_back=True)
+    assert allowed_actions(completed, staff, may_come_back=False) == ()
+    with pytest.raises(OrderStateRefused) as refused:
+        decide(completed, Command(Action.SHIP, staff), end + timedelta(seconds=1), TERMS)
+    assert refused.value.metadata["allowed"] == ""
 
 
 def test_an_order_is_not_paid_while_another_payment_is_under_way() -> None:

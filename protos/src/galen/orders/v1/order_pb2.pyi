@@ -410,8 +410,8 @@ class Order(_message.Message):
 
     @_builtins.property
     def allowed_actions(self) -> _containers.RepeatedScalarFieldContainer[Global___OrderAction.ValueType]:
-        """What the caller may do with it now, as far as the order tells: codes, units, lots and the window for returns are judged with the call;
-        whether a payment is under way, which keeps from PAY, only where one order is read.
+        """What the caller may do with it now, as far as the order tells: codes, units and lots are judged with the call; whether a payment is under
+        way, which keeps from PAY, is told where orders are read, not in the answers of what changes them.
         """
 
     @_builtins.property
@@ -747,11 +747,11 @@ class PaymentSummary(_message.Message):
     state: Global___OrderPaymentState.ValueType
     """How far the payment has come."""
     payment: _builtins.str
-    """`customers/{customer}/orders/{order}/payments/{payment}` that is under way or has paid it; empty if there is none. Only where one order is
-    read.
+    """`customers/{customer}/orders/{order}/payments/{payment}` that is under way or has paid it; empty if there is none. Only where orders
+    are read.
     """
     refund_summary: _payment_pb2.RefundSummary.ValueType
-    """Whether any of it was given back. Only where one order is read."""
+    """Whether any of it was given back. Only where orders are read."""
     def __init__(
         self,
         *,

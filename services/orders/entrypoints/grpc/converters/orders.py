@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,8 +15,8 @@ from services.orders.application.ordering.update_order import OrderUpdate
 from services.orders.domain.errors import OrderNotFound, PrescriptionNotFound
 from services.orders.domain.etags import etag_of
 from services.orders.domain.ordering.creation import Wanted
-from services.orders.domain.ordering.model import DeliveryAddress, Line, LineLot, Order, OrderEvent, State
-from services.orders.domain.ordering.transitions import Caller, allowed_actions
+from services.orders.domain.ordering.model import Action, DeliveryAddress, Line, LineLot, Order, OrderEvent, State
+from services.orders.domain.ordering.transitions import Caller
 from services.orders.domain.prescriptions.prescription import parse_name as parse_prescription
 from services.orders.entrypoints.grpc.converters.dates import date_fields
 from services.orders.entrypoints.grpc.converters.money import refund_summary
@@ -112,8 +112,8 @@ def packed_units(request: messages.FinishPreparingRequest) -> Mapping[str, Mappi
     return packed
 
 
-def order_message(order: Order, caller: Caller) -> order_pb2.Order:
-    """Returns the order as the caller sees it."""
+def order_message(order: Order, caller: Caller, actions: Sequence[Action]) -> order_pb2.Order:
+    """Returns the order as the caller sees it, who may do these things with it."""
     return order_pb2.Order(
         name=order.name,
         order_number=order.number,
@@ -130,7 +130,7 @@ def order_message(order: Order, caller: Caller) -> order_pb2.Order:
         earned_points=order_pb2.EarnedPoints(
             state=order_pb2.EarnedPointsState.ValueType(order.points_state), points_minor=order.points_minor
         ),
-        allowed_actions=map(order_pb2.OrderAction.ValueType, allowed_actions(order, caller)),
+        allowed_actions=map(order_pb2.OrderAction.ValueType, actions),
         create_time=timestamp(order.created_at),
         update_time=timestamp(order.updated_at),
         etag=etag_of(order.version),
@@ -149,8 +149,8 @@ def _payment(order: Order) -> order_pb2.PaymentSummary:
 
 def unmade_message(order: Order, caller: Caller) -> order_pb2.Order:
     """Returns an order that was only judged: nothing that could be referred to is in it."""
-    message = order_message(order, caller)
-    for name in ("name", "order_number", "etag", "allowed_actions"):
+    message = order_message(order, caller, ())
+    for name in ("name", "order_number", "etag"):
         message.ClearField(name)
     return message
 

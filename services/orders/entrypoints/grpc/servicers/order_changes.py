@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from galen.orders.v1 import order_pb2, order_service_pb2_grpc
 from galen.orders.v1 import order_service_pb2 as messages
 
+from services.orders.application.ordering.allowed_actions import AllowedActions
 from services.orders.application.ordering.change_order import ChangeOrder
 from services.orders.application.ordering.claim_orders import ClaimOrders
 from services.orders.application.ordering.create_order import CreateOrder
@@ -15,7 +16,7 @@ from services.orders.application.ordering.read_order import ReadOrder
 from services.orders.application.ordering.update_order import UpdateOrder
 from services.orders.domain.ordering import commands
 from services.orders.domain.ordering.changes import Command
-from services.orders.domain.ordering.model import State
+from services.orders.domain.ordering.model import Order, State
 from services.orders.domain.ordering.transitions import Caller
 from services.orders.entrypoints.grpc.converters.orders import (
     caller_of,
@@ -41,6 +42,7 @@ class OrderUseCases:
     change: ChangeOrder
     hand_over: HandOver
     claims: ClaimOrders
+    allowed: AllowedActions
 
 
 class OrderChangesServicer(order_service_pb2_grpc.OrderServiceServicer):
@@ -52,18 +54,18 @@ class OrderChangesServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def CreateOrder(self, request: messages.CreateOrderRequest, context: Context) -> messages.CreateOrderResponse:
         caller = _caller()
         order = await self._orders.create(new_order(request), caller, request_key(request))
-        message = unmade_message(order, caller) if request.validate_only else order_message(order, caller)
+        message = unmade_message(order, caller) if request.validate_only else self._shown(order, caller)
         return messages.CreateOrderResponse(order=message)
 
     async def GetOrder(self, request: messages.GetOrderRequest, context: Context) -> messages.GetOrderResponse:
         order, events = await self._orders.read.get(*parse_order(request.name), request.events)
         shown = [event_message(event, order.name, order.number) for event in events]
-        return messages.GetOrderResponse(order=order_message(order, _caller()), events=shown)
+        return messages.GetOrderResponse(order=self._shown(order, _caller()), events=shown)
 
     async def UpdateOrder(self, request: messages.UpdateOrderRequest, context: Context) -> messages.UpdateOrderResponse:
         caller, update = _caller(), order_update(request)
         order = await self._orders.update(*parse_order(request.name), update, caller, request.etag, request_key(request))
-        return messages.UpdateOrderResponse(order=order_message(order, caller))
+        return messages.UpdateOrderResponse(order=self._shown(order, caller))
 
     async def CancelOrder(self, request: messages.CancelOrderRequest, context: Context) -> messages.CancelOrderResponse:
         command = commands.cancel(_caller(), request.etag, request.reason)
@@ -96,7 +98,7 @@ class OrderChangesServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def HandOverOrder(self, request: messages.HandOverOrderRequest, context: Context) -> messages.HandOverOrderResponse:
         command = commands.hand_over(_caller(), request.etag, request.pickup_code)
         order = await self._orders.hand_over(*parse_order(request.name), command, request_key(request))
-        return messages.HandOverOrderResponse(order=order_message(order, command.caller))
+        return messages.HandOverOrderResponse(order=self._shown(order, command.caller))
 
     async def AcceptReturn(self, request: messages.AcceptReturnRequest, context: Context) -> messages.AcceptReturnResponse:
         units = [(line.sku, line.quantity) for line in request.lines]
@@ -106,16 +108,19 @@ class OrderChangesServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def ClaimNextOrder(self, request: messages.ClaimNextOrderRequest, context: Context) -> messages.ClaimNextOrderResponse:
         caller, location_id = _caller(), request.location.removeprefix("locations/")
         order = await self._orders.claims.claim_next(location_id, [State(state) for state in request.states], caller, request_key(request))
-        return messages.ClaimNextOrderResponse(order=order_message(order, caller))
+        return messages.ClaimNextOrderResponse(order=self._shown(order, caller))
 
     async def ReleaseClaim(self, request: messages.ReleaseClaimRequest, context: Context) -> messages.ReleaseClaimResponse:
         caller = _caller()
         order = await self._orders.claims.release(*parse_order(request.name), caller, request_key(request))
-        return messages.ReleaseClaimResponse(order=order_message(order, caller))
+        return messages.ReleaseClaimResponse(order=self._shown(order, caller))
 
     async def _changed(self, request: _ChangeRequest, command: Command) -> order_pb2.Order:
         order = await self._orders.change.request(*parse_order(request.name), command, request_key(request))
-        return order_message(order, command.caller)
+        return self._shown(order, command.caller)
+
+    def _shown(self, order: Order, caller: Caller) -> order_pb2.Order:
+        return order_message(order, caller, self._orders.allowed(order, caller))
 
 
 _ChangeRequest = (

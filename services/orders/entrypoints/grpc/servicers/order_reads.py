@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from galen.orders.v1 import order_pb2, order_service_pb2_grpc
 from galen.orders.v1 import order_service_pb2 as messages
-from galen.orders.v1 import order_service_pb2_grpc
 
+from services.orders.application.ordering.allowed_actions import AllowedActions
 from services.orders.application.ordering.read_ports import OrderHistory, OrderPages, OrderQueue
 from services.orders.application.ordering.watch_orders import WatchOrders
 from services.orders.domain.errors import OrderNotFound
 from services.orders.domain.inventory.names import parse_location
+from services.orders.domain.ordering.model import Order
 from services.orders.entrypoints.grpc.converters.order_reads import (
     feed_scope,
     order_filter,
@@ -36,6 +38,7 @@ class OrderReading:
     queue: OrderQueue
     watch: WatchOrders
     tokens: PageTokens
+    allowed: AllowedActions
 
 
 class OrderReadsServicer(order_service_pb2_grpc.OrderServiceServicer):
@@ -47,14 +50,12 @@ class OrderReadsServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def ListOrders(self, request: messages.ListOrdersRequest, context: Context) -> messages.ListOrdersResponse:
         page = await self._reading.pages.list(order_filter(request, self._reading.tokens.open(request)))
         token = self._reading.tokens.seal(request, sealed(page.following)) if page.following else ""
-        caller = caller_of(current_principal.get())
-        return messages.ListOrdersResponse(orders=[order_message(order, caller) for order in page.orders], next_page_token=token)
+        return messages.ListOrdersResponse(orders=self._listed(page.orders), next_page_token=token)
 
     async def SearchOrders(self, request: messages.SearchOrdersRequest, context: Context) -> messages.SearchOrdersResponse:
         page = await self._reading.pages.search(order_search(request, self._reading.tokens.open(request)))
         token = self._reading.tokens.seal(request, sealed(page.following)) if page.following else ""
-        caller = caller_of(current_principal.get())
-        return messages.SearchOrdersResponse(orders=[order_message(order, caller) for order in page.orders], next_page_token=token)
+        return messages.SearchOrdersResponse(orders=self._listed(page.orders), next_page_token=token)
 
     async def ListOrderEvents(self, request: messages.ListOrderEventsRequest, context: Context) -> messages.ListOrderEventsResponse:
         position = self._reading.tokens.open(request)
@@ -79,3 +80,7 @@ class OrderReadsServicer(order_service_pb2_grpc.OrderServiceServicer):
         self, request: messages.GetOrderQueueStatsRequest, context: Context
     ) -> messages.GetOrderQueueStatsResponse:
         return queue_message(await self._reading.queue.count(parse_location(request.location)))
+
+    def _listed(self, orders: Iterable[Order]) -> list[order_pb2.Order]:
+        caller = caller_of(current_principal.get())
+        return [order_message(order, caller, self._reading.allowed(order, caller)) for order in orders]
