@@ -28,10 +28,12 @@ Rows = Sequence[TupleRow]
 class RoundTrips:
     """Sends statements together and keeps each of them prepared, on connections that nobody else has statements prepared on.
 
-    (When psycopg rolls back a connection where it has some, it forgets all that are prepared there.)
+    (When psycopg rolls back a connection where it has some, it forgets all that are prepared there.) With `prepares` off it keeps none, for
+    who sends few.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, prepares: bool = True) -> None:
+        self._prepares = prepares
         self._prepared: WeakKeyDictionary[Connection, dict[str, bytes]] = WeakKeyDictionary()
         self._prefix = uuid4().hex  # others may send over the same connections
 
@@ -40,14 +42,30 @@ class RoundTrips:
 
         If one fails, those after it are not run, and its error is raised.
         """
-        prepared = self._prepared.setdefault(connection, {})
-        results = await connection.wait(_exchange(connection.pgconn, statements, prepared, self._prefix))
+        prepared = self._prepared.setdefault(connection, {}) if self._prepares else None
+        pgconn = connection.pgconn
+        exchange = _exchange(pgconn, statements) if prepared is None else _exchange_prepared(pgconn, statements, prepared, self._prefix)
+        results = await connection.wait(exchange)
         transformer: abc.Transformer = Transformer(connection)
         return [_rows(transformer, result) for result in results]
 
 
-def _exchange(pgconn: PGconn, statements: Sequence[Statement], prepared: dict[str, bytes], prefix: str) -> PQGen[Sequence[PGresult]]:
+def _exchange(pgconn: PGconn, statements: Sequence[Statement]) -> PQGen[Sequence[PGresult]]:
     """Returns the statements' results. Raises the error of the first that failed, OperationalError if the connection ends."""
+    pgconn.enter_pipeline_mode()
+    for text, parameters in statements:
+        pgconn.send_query_params(_numbered(text), [_bytes(value) for value in parameters], result_format=Format.BINARY)
+    pgconn.pipeline_sync()
+    yield from generators.send(pgconn)
+    results = yield from _read(pgconn)
+    _check(results)
+    return results
+
+
+def _exchange_prepared(
+    pgconn: PGconn, statements: Sequence[Statement], prepared: dict[str, bytes], prefix: str
+) -> PQGen[Sequence[PGresult]]:
+    """The same with statements that are prepared, or are from now on."""
     new = [text for text in dict.fromkeys(text for text, _ in statements) if text not in prepared]
     names = prepared | {text: f"{prefix}_{number}".encode() for number, text in enumerate(new, start=len(prepared))}
     pgconn.enter_pipeline_mode()
@@ -59,10 +77,15 @@ def _exchange(pgconn: PGconn, statements: Sequence[Statement], prepared: dict[st
     yield from generators.send(pgconn)
     results = yield from _read(pgconn)
     prepared |= {text: names[text] for text, result in zip(new, results, strict=False) if result.status == ExecStatus.COMMAND_OK}
+    _check(results)
+    return results[len(new) :]
+
+
+def _check(results: Sequence[PGresult]) -> None:
+    """Raises the error of the first that failed."""
     for result in results:
         if result.status == ExecStatus.FATAL_ERROR:
             raise error_from_result(result)
-    return results[len(new) :]
 
 
 def _numbered(text: str) -> bytes:

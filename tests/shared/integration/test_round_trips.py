@@ -65,6 +65,17 @@ async def test_statements_that_can_not_be_read_spoil_no_others(pool: Pool) -> No
         assert await trips.send(connection, [("select 1", ()), ("select 2", ()), ("select 3", ())]) == [[(1,)], [(2,)], [(3,)]]
 
 
+async def test_who_prepares_nothing_leaves_nothing_prepared(pool: Pool) -> None:
+    trips = RoundTrips(prepares=False)
+    with pytest.raises(errors.DivisionByZero):
+        async with pool.connection() as connection:
+            await trips.send(connection, [BEGIN, ("select 1 / %s::int", ["0"]), ("select set_config('galen.ran', 'yes', false)", ())])
+
+    async with pool.connection() as connection:
+        answers = await trips.send(connection, [BEGIN, ("select 1 / %s::int", ["1"]), (PREPARED, ()), COMMIT])
+        assert answers == [(), [(1,)], [(0,)], ()]
+
+
 async def test_a_statement_is_prepared_once_however_often_it_is_sent(pool: Pool) -> None:
     trips = RoundTrips()
     async with pool.connection() as connection:

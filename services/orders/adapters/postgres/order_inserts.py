@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import errors
 
-from services.orders.adapters.postgres.order_round_trips import SETTINGS, Send, find_medicines, medicines_of, named, positional
+from services.orders.adapters.postgres.order_round_trips import BEGIN, SETTINGS, Send, find_medicines, medicines_of, named, positional
 from services.orders.adapters.postgres.order_rows import address_json
 from services.orders.adapters.postgres.stock_statements import RESERVE, RESERVE_OR_FAIL
 from services.orders.application.ordering.ports import NumberTaken
@@ -22,7 +22,6 @@ from services.orders.domain.ordering.model import Order, OrderEvent
 from shared.postgres.round_trips import Statement
 from shared.requests import RequestKey
 
-_BEGIN: Statement = ("begin", ())
 _CLAIM = """
 insert into request_log (actor, request_id, fingerprint) values (%s, %s::uuid, %s::bytea) on conflict do nothing returning request_id
 """
@@ -100,7 +99,7 @@ _ANSWER = "insert into request_log (actor, request_id, fingerprint, reply) value
 async def claim_and_read(send: Send, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
     """Begins. Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines."""
     claim = [] if key is None else [(_CLAIM, _key_values(key))]
-    *claims, found = (await send([_BEGIN, SETTINGS, *claim, find_medicines(skus)]))[2:]
+    *claims, found = (await send([BEGIN, SETTINGS, *claim, find_medicines(skus)]))[2:]
     return all(claims), medicines_of(found)
 
 

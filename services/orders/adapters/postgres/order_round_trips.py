@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.adapters.postgres.medicines import COLUMNS
@@ -29,6 +30,7 @@ SETTINGS: Statement = (
     (),
 )
 
+BEGIN: Statement = ("begin", ())
 _NAME = re.compile(r"%\((\w+)\)s")
 _MEDICINES = f"select {', '.join(column.name for column in COLUMNS)} from medicine where sku = any(%s::text[])"  # noqa: S608
 
@@ -43,6 +45,20 @@ async def driver_of(connection: AsyncConnection) -> Driver:
 async def sender(round_trips: RoundTrips, connection: AsyncConnection) -> Send:
     """Returns what sends statements over the connection, together."""
     return partial(round_trips.send, await driver_of(connection))
+
+
+async def sender_in_transaction(round_trips: RoundTrips, connection: AsyncConnection) -> Send:
+    """The same in the transaction of the connection, which begins if it has not: what is sent outside of one is committed at once."""
+    if not connection.in_transaction():
+        await connection.begin()  # else SQLAlchemy would have nothing to commit
+    driver = await driver_of(connection)
+
+    async def send(statements: Sequence[Statement]) -> Sequence[Rows]:
+        if driver.pgconn.transaction_status == TransactionStatus.IDLE:
+            return (await round_trips.send(driver, [BEGIN, *statements]))[1:]
+        return await round_trips.send(driver, statements)
+
+    return send
 
 
 def positional(text: str) -> Named:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from itertools import groupby
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 from uuid import UUID
 
+from psycopg.rows import TupleRow
 from sqlalchemy import Row, Select, and_, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,6 +39,11 @@ EVENT_COLUMNS = tuple(order_event.c)
 _TIMES = tuple(field.name for field in fields(Times))
 _TEXTS = ("assignee", "preparer", "reviewer", "tracking_number", "pickup_code", "cancel_reason")
 
+# The columns of a line, with one of its lots if it has any.
+LINE_FIELDS = (*(column.name for column in order_item.c), "lot_id", "lot_quantity", "lot_number", "expires_on")
+_ORDER_FIELDS = tuple(column.name for column in ORDER_COLUMNS)
+_LineRow: TypeAlias = Row[Any] | SimpleNamespace
+
 _IDS = bindparam("order_ids", type_=ARRAY(Uuid))
 _LINES = select(*order_item.c).where(order_item.c.order_id == any_(_IDS)).order_by(order_item.c.order_id, order_item.c.position)
 # The reservation of an order has the order's id.
@@ -50,7 +57,7 @@ _LINES_WITH_LOTS = (
 )
 
 
-def order_of(row: Row[Any], lines: Iterable[Line]) -> Order:
+def order_of(row: Row[Any] | SimpleNamespace, lines: Iterable[Line]) -> Order:
     """Returns the order of a row of ORDER_COLUMNS."""
     return Order(
         id=row.order_id,
@@ -117,11 +124,17 @@ async def read_lines(connection: AsyncConnection, order_ids: Collection[UUID], *
     return {order_id: _lines(group, lots) for order_id, group in groupby(rows, key=lambda row: row.order_id)}
 
 
-def _lines(rows: Iterable[Row[Any]], lots: bool) -> tuple[Line, ...]:
+def locked_order(row: TupleRow, lines: Iterable[TupleRow]) -> Order:
+    """Returns the order of a row of ORDER_COLUMNS and rows of LINE_FIELDS."""
+    named = (SimpleNamespace(**dict(zip(LINE_FIELDS, line, strict=True))) for line in lines)
+    return order_of(SimpleNamespace(**dict(zip(_ORDER_FIELDS, row, strict=True))), _lines(named, lots=True))
+
+
+def _lines(rows: Iterable[_LineRow], lots: bool) -> tuple[Line, ...]:
     return tuple(_line(list(group), lots) for _, group in groupby(rows, key=lambda row: row.position))
 
 
-def _line(rows: list[Row[Any]], lots: bool) -> Line:
+def _line(rows: list[_LineRow], lots: bool) -> Line:
     row = rows[0]
     return Line(
         sku=row.sku,
@@ -139,7 +152,7 @@ def _line(rows: list[Row[Any]], lots: bool) -> Line:
     )
 
 
-def _lot(row: Row[Any]) -> LineLot:
+def _lot(row: _LineRow) -> LineLot:
     return LineLot(row.lot_id, row.lot_number, row.expires_on, row.lot_quantity)
 
 

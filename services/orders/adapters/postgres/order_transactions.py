@@ -38,7 +38,7 @@ class PostgresOrderTransaction:
         self._round_trips = round_trips
         self._transaction = transaction
         self._connection = transaction.connection
-        self._orders = OrderWrites(transaction.connection, announcements)
+        self._orders = OrderWrites(transaction.connection, announcements, round_trips)
         self.stock = PostgresStock(transaction.connection)
 
     async def answered(self, key: RequestKey) -> Order | None:
@@ -81,8 +81,7 @@ class PostgresOrderTransaction:
             await self.stock.reserve(**wanted)
 
     async def store(self, before: Order, outcome: Outcome) -> None:
-        await self._orders.store(before, outcome.order)
-        await self._orders.append_event(outcome.order, outcome.event)
+        await self._orders.record(before, outcome.order, outcome.event)
 
     async def remember(self, key: RequestKey, answer: Order) -> None:
         await self._transaction.remember(key, Order, remembered(answer))

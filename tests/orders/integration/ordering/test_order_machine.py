@@ -11,15 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy import bindparam, select
 from sqlalchemy.exc import DBAPIError
 
-from services.orders.adapters.postgres import order_writes, prescriptions, stock_statements
-from services.orders.adapters.postgres.order_rows import ORDER_COLUMNS
+from services.orders.adapters.postgres import order_statements, prescriptions, stock_statements
 from services.orders.adapters.postgres.payment_transactions import PaymentsToFollow
 from services.orders.adapters.postgres.stock import PostgresStock
 from services.orders.adapters.postgres.stock_writes import PostgresStockWrite
-from services.orders.adapters.postgres.tables import customer_order
 from services.orders.settings import OrdersSettings
 from tests.orders.order_machine import OrderBooks, OrderMachine
 from tests.orders.order_model import PAYS
@@ -77,7 +74,7 @@ async def nothing(*_: Any, **__: Any) -> bool:
     return True
 
 
-UNLOCKED = select(*ORDER_COLUMNS).where(customer_order.c.order_id == bindparam("id"))
+UNLOCKED = order_statements._LOCK.removesuffix(" for update")
 SELLS_NOTHING = stock_statements.COMMIT.replace("set on_hand = s.on_hand - n.quantity, ", "set on_hand = s.on_hand, ")
 
 
@@ -89,7 +86,7 @@ SELLS_NOTHING = stock_statements.COMMIT.replace("set on_hand = s.on_hand - n.qua
         pytest.param(PaymentsToFollow, "_give_back", nothing, cancel_paid, id="and its money"),
         pytest.param(PostgresStock, "restock", nothing, cancel_paid, id="and puts back what it had bought"),
         pytest.param(stock_statements, "COMMIT", SELLS_NOTHING, sell, id="a sale lowers what is on hand"),
-        pytest.param(order_writes, "_LOCKED", UNLOCKED, pay_and_cancel_and_expire, id="an order is locked by who changes it"),
+        pytest.param(order_statements, "_LOCK", UNLOCKED, pay_and_cancel_and_expire, id="an order is locked by who changes it"),
         pytest.param(PostgresStockWrite, "announce_recall", nothing, call_back_what_was_sold, id="orders are told of a recall"),
     ],
 )
