@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -43,7 +43,9 @@ log = structlog.get_logger()
 # In quotes: the classes are generic to the type checker only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Behavior = Callable[[Any, Context], Awaitable[Any]]
+# What came with a call, by key.
+Metadata = Mapping[str, str | bytes]
+Behavior = Callable[[Any, Context], Coroutine[Any, Any, Any]]
 Stream = Callable[[Any, Context], AsyncGenerator[Any, None]]
 # Turns an exception of a library into an error with a reason; None if it doesn't know it.
 Translate = Callable[[Exception], GalenError | None]
@@ -108,39 +110,40 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
             both: Any = inner.stream_stream
 
             async def serve_both(raws: AsyncIterator[bytes], context: Context) -> None:
-                await self._observe(contract.path, context, lambda: self._stream_both(contract, both, raws, context))
+                await self._observe(contract.path, context, lambda metadata: self._stream_both(contract, both, raws, context, metadata))
 
             return grpc.stream_stream_rpc_method_handler(serve_both, response_serializer=inner.response_serializer)
         if inner.response_streaming:
             stream: Any = inner.unary_stream
 
             async def serve_stream(raw: bytes, context: Context) -> None:
-                await self._observe(contract.path, context, lambda: self._stream(contract, stream, raw, context))
+                await self._observe(contract.path, context, lambda metadata: self._stream(contract, stream, raw, context, metadata))
 
             return grpc.unary_stream_rpc_method_handler(serve_stream, response_serializer=inner.response_serializer)
         behavior: Any = inner.unary_unary
 
         async def serve(raw: bytes, context: Context) -> Any:
-            return await self._observe(contract.path, context, lambda: self._serve(contract, behavior, raw, context))
+            return await self._observe(contract.path, context, lambda metadata: self._serve(contract, behavior, raw, context, metadata))
 
         return grpc.unary_unary_rpc_method_handler(serve, response_serializer=inner.response_serializer)
 
     async def _refuse_unknown(self, _raw: bytes, context: Context) -> Any:
-        async def refuse() -> Any:
+        async def refuse(_metadata: Metadata) -> Any:
             raise UnknownMethod("there is no such method")
 
         return await self._observe(UNKNOWN, context, refuse)
 
-    async def _observe(self, path: str, context: Context, serve: Callable[[], Awaitable[Any]]) -> Any:
+    async def _observe(self, path: str, context: Context, serve: Callable[[Metadata], Awaitable[Any]]) -> Any:
         """Runs a call inside its trace; turns what it raises into a status; counts it, times it and logs its line."""
-        metadata = dict(context.invocation_metadata() or ())
+        # Once, because gRPC makes it anew each time. Of a key that came twice the first counts.
+        metadata: Metadata = dict(reversed(tuple(context.invocation_metadata() or ())))
         span = start_span(_text(metadata.get(TRACEPARENT)))
         current_principal.set(ANONYMOUS)
         began = time.perf_counter()
-        self._metrics.started.labels(path).inc()
+        self._metrics.began(path)
         code, reason = "CANCELLED", None
         try:
-            response = await serve()
+            response = await serve(metadata)
             code = "OK"
         except Exception as error:  # noqa: BLE001  nothing may reach gRPC untranslated: it would show class and text to the caller
             failure = self._failure(error, trace_id_text(span))
@@ -149,7 +152,7 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
             await context.abort_with_status(status)  # raises, always
         finally:
             took_s = time.perf_counter() - began
-            self._metrics.duration.labels(path, code).observe(took_s)
+            self._metrics.ended(path, code, took_s)
             log.info("call", method=path, code=code, reason=reason, actor=current_principal.get().actor, ms=round(took_s * 1000, 2))
         return response
 
@@ -162,34 +165,36 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         log.error("unexpected error", exc_info=error)
         return Internal(trace_id)
 
-    async def _serve(self, contract: MethodContract, behavior: Behavior, raw: bytes, context: Context) -> Any:
+    async def _serve(self, contract: MethodContract, behavior: Behavior, raw: bytes, context: Context, metadata: Metadata) -> Any:
         with self._in_flight:
             limit_s = _time_remaining(context)
+            current_deadline.set(time.monotonic() + (DEADLINE_DEFAULT_S if limit_s is None else limit_s))
             if limit_s is None:
                 async with asyncio.timeout(DEADLINE_DEFAULT_S):
-                    return await self._decide(contract, behavior, raw, context, DEADLINE_DEFAULT_S)
-            return await self._decide(contract, behavior, raw, context, limit_s)
+                    return await self._decide(contract, behavior, raw, context, metadata)
+            return await self._decide(contract, behavior, raw, context, metadata)
 
-    async def _decide(self, contract: MethodContract, behavior: Behavior, raw: bytes, context: Context, limit_s: float) -> Any:
-        current_deadline.set(time.monotonic() + limit_s)
-        request = await self._admit(contract, raw, context)
+    async def _decide(self, contract: MethodContract, behavior: Behavior, raw: bytes, context: Context, metadata: Metadata) -> Any:
+        request = await self._admit(contract, raw, metadata)
         if contract.writes:
             return await self._in_flight.run_to_end(behavior(request, context), WRITE_LIMIT_S)
         return await behavior(request, context)
 
-    async def _stream(self, contract: MethodContract, behavior: Stream, raw: bytes, context: Context) -> None:
+    async def _stream(self, contract: MethodContract, behavior: Stream, raw: bytes, context: Context, metadata: Metadata) -> None:
         """Streams are counted apart and have no deadline unless the caller sets one."""
         with self._streams.entered():
-            request = await self._admit(contract, raw, context)
+            request = await self._admit(contract, raw, metadata)
             # What a stream has opened is closed with it, not when the garbage is collected.
             async with aclosing(behavior(request, context)) as responses:
                 async for response in responses:
                     await context.write(response)
 
-    async def _stream_both(self, contract: MethodContract, behavior: Stream, raws: AsyncIterator[bytes], context: Context) -> None:
+    async def _stream_both(
+        self, contract: MethodContract, behavior: Stream, raws: AsyncIterator[bytes], context: Context, metadata: Metadata
+    ) -> None:
         """The sender is judged once, each message by itself."""
         with self._streams.entered():
-            principal = await self._authenticate(contract, context)
+            principal = await self._authenticate(contract, metadata)
             admit(contract, principal)
             async with aclosing(behavior(self._received(contract, raws), context)) as responses:
                 async for response in responses:
@@ -209,9 +214,9 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         """Ends the streams that are open with UNAVAILABLE, so that their callers resume elsewhere."""
         self._streams.end()
 
-    async def _admit(self, contract: MethodContract, raw: bytes, context: Context) -> Message:
+    async def _admit(self, contract: MethodContract, raw: bytes, metadata: Metadata) -> Message:
         """Returns the request if its sender may send it and it is valid."""
-        principal = await self._authenticate(contract, context)
+        principal = await self._authenticate(contract, metadata)
         admit(contract, principal)
         request = _parse(contract, raw)
         bound = bound_to_own(contract, principal)
@@ -222,8 +227,8 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
             check_owner(contract, principal, request, well_formed=True)
         return request
 
-    async def _authenticate(self, contract: MethodContract, context: Context) -> Principal:
-        token = None if contract.public else _bearer_token(context)
+    async def _authenticate(self, contract: MethodContract, metadata: Metadata) -> Principal:
+        token = None if contract.public else _bearer_token(metadata)
         if token is None:
             return ANONYMOUS
         principal = self._verifier.recall(token) or await self._verifier.verify(token)
@@ -242,14 +247,13 @@ def _time_remaining(context: Context) -> float | None:
     return context.time_remaining()
 
 
-def _bearer_token(context: Context) -> str | None:
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            scheme, _, token = (_text(value) or "").partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise CredentialsInvalid("authorization must be `Bearer ...`")
-            return token
-    return None
+def _bearer_token(metadata: Metadata) -> str | None:
+    if "authorization" not in metadata:
+        return None
+    scheme, _, token = (_text(metadata["authorization"]) or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise CredentialsInvalid("authorization must be `Bearer ...`")
+    return token
 
 
 def _text(value: str | bytes | None) -> str | None:

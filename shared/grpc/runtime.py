@@ -119,7 +119,8 @@ async def running(parts: ServiceParts) -> AsyncIterator[RunningService]:
 
 async def _start(parts: ServiceParts, stack: AsyncExitStack) -> RunningService:
     metrics = RpcMetrics(parts.registry)
-    in_flight = InFlight(parts.calls_max, metrics.in_flight.set)
+    in_flight = InFlight(parts.calls_max)
+    metrics.in_flight.set_function(lambda: in_flight.count)
     interceptor = ContractInterceptor(
         contracts=read_contracts(parts.services),
         verifier=parts.verifier,

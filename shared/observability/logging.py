@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -22,7 +23,6 @@ def configure_logging(service: str, *, output: str, level: str) -> None:
     """Sends every log line of the process, ours and the libraries', through one format. `output` is auto, console or json."""
     readable = output == "console" or (output == "auto" and sys.stdout.isatty())
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_origin(service, readable=readable),
@@ -30,7 +30,7 @@ def configure_logging(service: str, *, output: str, level: str) -> None:
     ]
     if not readable:
         shared.append(structlog.processors.format_exc_info)
-    renderer: Any = _console() if readable else structlog.processors.JSONRenderer()
+    renderer: Any = _console() if readable else _json()
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -43,6 +43,12 @@ def configure_logging(service: str, *, output: str, level: str) -> None:
 def _console() -> Any:
     """Returns the readable form. Tracebacks are plain: the pretty ones show the values of variables, passwords among them."""
     return structlog.dev.ConsoleRenderer(colors=False, pad_event_to=30, exception_formatter=structlog.dev.plain_traceback)
+
+
+def _json() -> Any:
+    """Returns the form for programs, with one encoder for all lines: `json.dumps` makes one for each."""
+    encode = json.JSONEncoder(default=repr).encode
+    return structlog.processors.JSONRenderer(serializer=lambda event, **_options: encode(event))
 
 
 def _adopt_libraries(shared: list[Any], renderer: Any) -> None:

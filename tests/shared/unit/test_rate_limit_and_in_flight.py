@@ -69,3 +69,23 @@ async def test_a_write_goes_on_when_its_caller_is_cancelled_and_is_awaited() -> 
 async def test_a_write_that_never_ends_is_ended() -> None:
     with pytest.raises(TimeoutError):
         await InFlight(1).run_to_end(asyncio.sleep(60), 0.01)
+
+
+async def test_a_write_whose_caller_has_gone_is_ended_as_well() -> None:
+    in_flight = InFlight(1)
+    caller = asyncio.create_task(in_flight.run_to_end(asyncio.sleep(60), 0.01))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+    assert in_flight.count == 1
+    assert await in_flight.wait_idle(5)
+
+
+async def test_a_write_raises_what_its_work_raises() -> None:
+    async def work() -> None:
+        raise Overloaded
+
+    with pytest.raises(Overloaded):
+        await InFlight(1).run_to_end(work(), 5)
