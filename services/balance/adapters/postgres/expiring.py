@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from services.balance.adapters.postgres.statements import READING_SETTINGS
 from services.balance.application.history_ports import ExpiringFilter, ExpiringLot, LotPosition
 from services.balance.domain.model import Lot
 from services.balance.domain.names import AccountName
@@ -58,7 +59,8 @@ class PostgresExpiringLots:
             "before": wanted.before,
             "limit": wanted.limit,
         }
-        async with self._pool.connection() as connection:
+        async with self._pool.connection() as connection, connection.pipeline():
+            await connection.execute(READING_SETTINGS)
             cursor = await connection.execute(OF_ALL if every else OF_ACCOUNT, parameters)
             return [_expiring(row) for row in await cursor.fetchall()]
 

@@ -12,6 +12,7 @@ from galen.balance.v1 import balance_service_pb2 as messages
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.balance.adapters.postgres.expiring import OF_ACCOUNT, OF_ALL
+from services.balance.adapters.postgres.statements import READING_SETTINGS
 from services.balance.application import list_expiring_lots
 from services.balance.domain.names import AccountName
 from shared.testing.errors import refusal_of
@@ -193,7 +194,7 @@ async def test_a_page_of_lots_is_cut_out_of_an_index(history_uri: str, statement
         "limit": ("bigint", 51),
     }  # fmt: skip
 
-    done = await plan(history_uri, statement, parameters, mode)
+    done = await plan(history_uri, statement, parameters, mode, READING_SETTINGS)
 
     assert collecting(done) == []
     read = [node for node in nodes(done) if node.get("Index Name") == index]
