@@ -14,6 +14,7 @@ AT_LEAST, AT_MOST, EXACTLY = ">=", "<=", "="
 COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {AT_LEAST: operator.ge, AT_MOST: operator.le, EXACTLY: operator.eq}
 
 TITLES = {
+    "echo": "bare grpc.aio handler that gives back the bytes it got",
     "empty_write": "WithdrawPoints, empty handler",
     "withdraw": "WithdrawPoints, spread over all accounts",
     "pgbench": "pgbench, the same statements one by one, spread",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.figures import FIGURES, TITLES, Held, Results, compare
+from tests.benchmarks.limits import what_limits
 from tests.benchmarks.machine import describe
 from tests.benchmarks.measured import Measured, rounds
 from tests.benchmarks.measurements import IN_FLIGHT, PGBENCH_CLIENTS, Measurements
@@ -15,13 +16,25 @@ from tests.benchmarks.workbench import Workbench, workbench
 
 SHORT_HISTORY = 10_000
 PAGES = ("page_short", "page_long")
-CHARTED = ("empty_write", "withdraw", "withdraw_two", "withdraw_hot", "pgbench", "pgbench_hot", "orm", "pairs", "empty_read", "read")
-NOT_OURS = frozenset({"empty_write", "empty_read", "pgbench", "pgbench_hot", "orm"})
+CHARTED = (
+    "echo",
+    "empty_write",
+    "withdraw",
+    "withdraw_two",
+    "withdraw_hot",
+    "pgbench",
+    "pgbench_hot",
+    "orm",
+    "pairs",
+    "empty_read",
+    "read",
+)
+NOT_OURS = frozenset({"echo", "empty_write", "empty_read", "pgbench", "pgbench_hot", "orm"})
 INTRODUCTION = """\
-Every call goes through the whole chain (interceptor, token, policy, validation, limits, metrics, a log line) and has an account, an order
-number and a `request_id` of its own. Commits are durable. {in_flight} calls are in flight unless they are made one at a time; rates and
-latencies are the median of {rounds} measurements of {seconds:g} s, made in turns. pgbench runs with prepared statements over TCP, at its
-best of {clients} clients. Meanwhile the ledger built {chains} and ran no periodic audit. After the
+Every call but those of the bare handler goes through the whole chain (interceptor, token, policy, validation, limits, metrics, a log line)
+and has an account, an order number and a `request_id` of its own. Commits are durable. {in_flight} calls are in flight unless they are made
+one at a time; rates and latencies are the median of {rounds} measurements of {seconds:g} s, made in turns. pgbench runs with prepared
+statements over TCP, at its best of {clients} clients. Meanwhile the ledger built {chains} and ran no periodic audit. After the
 measurements the audit looked at {audited:,} accounts and found nothing.
 """
 COLUMNS = {"server": "server", "postgres": "PostgreSQL", "generator": "generator"}
@@ -93,4 +106,5 @@ def section(plan: LedgerPlan, audited: int, results: Results, figures: Sequence[
         figures=figures,
         known=FIGURES,
         picture=draw(output, bars),
+        limits=what_limits(results, figures),
     )

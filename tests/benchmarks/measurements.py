@@ -35,6 +35,7 @@ class Measurements:
         """Returns them by name, in the order in which they are made."""
         bench, ledger, last = self._bench, self._bench.ledgers[:1], self._bench.accounts
         return {
+            "echo": lambda: self._withdrawals([bench.echo], self._spread),
             "empty_write": lambda: self._withdrawals([bench.empty], self._spread),
             "withdraw": lambda: self._withdrawals(ledger, self._spread),
             "pgbench": lambda: self._pgbench(1, last),

@@ -34,7 +34,8 @@ class Run:
 class Section:
     """A part of the page. `columns` are the users of CPU that its measurements tell of, by the heads of their columns.
 
-    `known` are all figures of its part, those that were not measured this time too.
+    `limits` tells, as a list, what keeps figures from their bounds. `known` are all figures of its part, those that were not measured this
+    time too.
     """
 
     heading: str
@@ -46,6 +47,7 @@ class Section:
     figures: Sequence[Held]
     known: Sequence[Figure]
     picture: str = ""
+    limits: str = ""
 
 
 def write(folder: Path, run: Run, section: Section) -> None:
@@ -74,6 +76,7 @@ def _text(run: Run, section: Section) -> str:
         section.introduction,
         table(("figure", "value", "bound", "holds"), held),
         section.picture,
+        f"### What limits it\n\n{section.limits}\n" if section.limits else "",
         "### Measurements\n",
         f"{SPLIT} {section.note}\n",
         table(("what", "per second", "p50 ms", "p99 ms", *section.columns.values()), _rows(section)),

@@ -24,6 +24,7 @@ from tests.benchmarks.pgbench import Pgbench
 from tests.benchmarks.servers import POSTGRES, BenchmarkFailed, Server, postgres_cpu_s, postgres_settings, served
 
 LEDGER = ("-m", "services.balance", "serve")
+ECHO = ("-m", "tests.benchmarks.echo")
 EMPTY = ("-m", "tests.benchmarks.server", "empty")
 ORM = ("-m", "tests.benchmarks.server", "orm")
 
@@ -39,6 +40,7 @@ class Workbench:
     identities: Identities
     pgbench: Pgbench
     load: Load
+    echo: Server
     empty: Server
     orm: Server
     ledgers: Sequence[Server]
@@ -73,8 +75,8 @@ def workbench(folder: Path, accounts: int) -> Iterator[Workbench]:
             migrate(schema, database)
             ledger_data.seed(database, rows)
         identities = make_identities(folder)
-        empty, orm, *ledgers = (
-            stack.enter_context(_served(command, folder, uri, identities)) for command in (EMPTY, ORM, LEDGER, LEDGER)
+        echo, empty, orm, *ledgers = (
+            stack.enter_context(_served(command, folder, uri, identities)) for command in (ECHO, EMPTY, ORM, LEDGER, LEDGER)
         )  # fmt: skip
         yield Workbench(
             uri=uri,
@@ -84,6 +86,7 @@ def workbench(folder: Path, accounts: int) -> Iterator[Workbench]:
             identities=identities,
             pgbench=Pgbench(find_binaries() / "pgbench", pgbench_uri),
             load=stack.enter_context(load_process()),
+            echo=echo,
             empty=empty,
             orm=orm,
             ledgers=ledgers,

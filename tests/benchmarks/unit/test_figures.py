@@ -17,7 +17,7 @@ PLAN = LedgerPlan(seconds=5.0, rounds=3, accounts=100_000, operations=1_000_000,
 
 
 def measured(per_s: float, p50_ms: float = 1.0) -> Measured:
-    return Measured(per_s, p50_ms, 2.0, {"server": 10.0, "generator": 1.0})
+    return Measured(per_s, p50_ms, 2.0, {"server": 10.0, "postgres": 5.0, "generator": 1.0})
 
 
 def test_a_rate_holds_from_its_bound_upwards() -> None:
@@ -67,6 +67,23 @@ def test_the_report_is_a_page_a_list_for_programs_and_a_chart(tmp_path: Path) ->
     assert "1,000,000 operations" in page
     assert "CHAIN_KEY_FILE was not set" in page
     assert (tmp_path / "benchmarks.svg").exists()
+
+
+def test_the_page_tells_what_limits_a_figure_that_is_missed_and_of_no_other(tmp_path: Path) -> None:
+    rates = {"echo": 7000, "empty_write": 2700, "withdraw": 1800, "pgbench": 4000, "withdraw_hot": 2000, "pgbench_hot": 1000}
+    results = {name: measured(rate) for name, rate in rates.items()}
+    for name, used in {"echo": 150, "empty_write": 350, "withdraw": 480, "withdraw_hot": 430}.items():
+        results[name] = Measured(rates[name], 1.0, 2.0, {"server": used, "postgres": 120, "generator": 20})
+    results["pgbench"] = Measured(4000, 1.0, 0, {"postgres": 340, "generator": 85})
+    write(tmp_path, RUN, section(PLAN, 1, results, compare(results), tmp_path))
+
+    page = (tmp_path / "benchmarks.md").read_text()
+    limits = page.partition("### What limits it")[2].partition("###")[0]
+    assert "8,000 withdrawals/s" in limits  # 8 times 1,000 on the hot account
+    assert "7,000 calls/s" in limits
+    assert "3,400 withdrawals/s leave 294 µs" in limits  # 0.85 of 4,000
+    assert "leaves a withdrawal 500 µs: 140 µs to PostgreSQL and the generator, 360 µs to the server" in limits  # (340 + 85) / 0.85
+    assert "empty handler behind the same chain" not in limits  # 0.67 holds
 
 
 def part(heading: str, value: float) -> Section:
