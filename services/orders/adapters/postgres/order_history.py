@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.orders.adapters.postgres.order_rows import EVENT_COLUMNS, event_of
-from services.orders.adapters.postgres.tables import customer_order, order_event
+from services.orders.adapters.postgres.tables import customer_order, location, order_event
 from services.orders.application.ordering.read_ports import EventPage, QueueCount
 from services.orders.domain.ordering.model import State
 
@@ -27,6 +27,7 @@ _COUNTS = (
     .where(customer_order.c.location_id == bindparam("location_id"), text("state in (2, 3, 4, 7, 8)"))
     .group_by(customer_order.c.state)
 )
+_LOCATION = select(location.c.location_id).where(location.c.location_id == bindparam("location_id"))
 
 
 class PostgresOrderHistory:
@@ -55,8 +56,11 @@ class PostgresOrderQueue:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def count(self, location_id: str) -> Sequence[QueueCount]:
+    async def count(self, location_id: str) -> Sequence[QueueCount] | None:
+        """One statement; another one only where nothing waits."""
         async with self._engine.connect() as connection:
             rows = await connection.execute(_COUNTS, {"location_id": location_id})
             counts = {row.state: QueueCount(State(row.state), row.orders, row.unclaimed, row.overdue, row.oldest_due_at) for row in rows}
+            if not counts and (await connection.execute(_LOCATION, {"location_id": location_id})).first() is None:
+                return None
         return [counts.get(state) or QueueCount(state, 0, 0, 0, None) for state in _WAITING]

@@ -38,7 +38,10 @@ class ReadStock:
         return [found.get(sku) or Level(location_id, sku) for sku in skus]
 
     async def levels(self, location_id: str, *, after: str | None, low_only: bool, limit: int) -> tuple[Sequence[Level], Level | None]:
-        return _page(await self._reads.levels(location_id, after=after, low_only=low_only, limit=limit + 1), limit)
+        """Raises LocationUnknown."""
+        return await self._page_at(
+            location_id, await self._reads.levels(location_id, after=after, low_only=low_only, limit=limit + 1), limit
+        )
 
     async def lot(self, location_id: str, lot_id: UUID) -> Lot:
         """Raises LotNotFound."""
@@ -50,12 +53,15 @@ class ReadStock:
     async def lots(
         self, location_id: str, wanted: LotFilter, *, after: tuple[date, UUID] | None, limit: int
     ) -> tuple[Sequence[Lot], Lot | None]:
-        return _page(await self._reads.lots(location_id, wanted, after=after, limit=limit + 1), limit)
+        """Raises LocationUnknown."""
+        return await self._page_at(location_id, await self._reads.lots(location_id, wanted, after=after, limit=limit + 1), limit)
 
     async def movements(
         self, location_id: str, *, sku: str, lot: tuple[str, UUID] | None, before: int | None, limit: int
     ) -> tuple[Sequence[Movement], Movement | None]:
-        return _page(await self._reads.movements(location_id, sku=sku, lot=lot, before=before, limit=limit + 1), limit)
+        """Raises LocationUnknown."""
+        rows = await self._reads.movements(location_id, sku=sku, lot=lot, before=before, limit=limit + 1)
+        return await self._page_at(location_id, rows, limit)
 
     async def reservation(self, reservation_id: UUID) -> Reservation:
         """Raises ReservationNotFound."""
@@ -63,6 +69,12 @@ class ReadStock:
         if reservation is None:
             raise ReservationNotFound
         return reservation
+
+    async def _page_at(self, location_id: str, rows: Sequence[T], limit: int) -> tuple[Sequence[T], T | None]:
+        """Returns the page. Only where there is nothing on it the location itself is looked for."""
+        if not rows and not await self._reads.has_location(location_id):
+            raise LocationUnknown
+        return _page(rows, limit)
 
 
 def _page(rows: Sequence[T], limit: int) -> tuple[Sequence[T], T | None]:

@@ -82,5 +82,5 @@ class QueueCount:
 class OrderQueue(Protocol):
     """The orders that wait for staff."""
 
-    async def count(self, location_id: str) -> Sequence[QueueCount]:
-        """Returns a count for each state that staff work on, in the order in which they do."""
+    async def count(self, location_id: str) -> Sequence[QueueCount] | None:
+        """Returns a count for each state that staff work on, in the order in which they do; None if there is no such location."""

@@ -102,7 +102,14 @@ async def test_a_level_is_low_from_its_reorder_point_down(shop: Shop, desk: Desk
     assert await listed(low_only=True) == sorted([empty, low])
     await desk.call("UpdateStockLevel", name=desk.level_name(empty), reorder_point=0)
     assert await listed(low_only=True) == [low]
-    assert (await desk.call("ListStockLevels", parent="locations/nowhere")).levels == []
+
+
+@pytest.mark.parametrize("method", ["ListStockLevels", "ListLots", "ListStockMovements"])
+async def test_a_list_of_a_place_that_does_not_exist_is_not_an_empty_one(shop: Shop, desk: Desk, method: str) -> None:
+    assert (await desk.call(method, parent=desk.parent)).next_page_token == ""
+    refused = await refusal_of(desk.call(method, parent="locations/nowhere"))
+
+    assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "LOCATION_NOT_FOUND")
 
 
 async def test_setting_a_reorder_point_needs_a_place_and_a_medicine_and_changes_nothing_else(shop: Shop, desk: Desk) -> None:

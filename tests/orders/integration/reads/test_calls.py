@@ -253,7 +253,6 @@ async def test_the_queue_is_counted_by_state(reads: Any, writer: Connection, sta
     await write_orders(writer, *orders, WrittenOrder(state=State.PAID, location_id=f"{location}-2"))
 
     stats = await reads.GetOrderQueueStats(messages.GetOrderQueueStatsRequest(location=f"locations/{location}"), metadata=staff)
-    nowhere = await reads.GetOrderQueueStats(messages.GetOrderQueueStatsRequest(location="locations/nowhere"), metadata=staff)
 
     counted = {State(count.state): (count.orders, count.unclaimed, count.overdue) for count in stats.states}
     assert counted == {
@@ -267,4 +266,11 @@ async def test_the_queue_is_counted_by_state(reads: Any, writer: Connection, sta
     by_state = {count.state: count for count in stats.states}
     assert by_state[State.PAID].oldest_due_time.ToDatetime(tzinfo=UTC) == late
     assert not by_state[State.READY].HasField("oldest_due_time")
-    assert [count.orders for count in nowhere.states] == [0] * 5
+
+
+async def test_the_queue_of_a_place_that_does_not_exist_is_not_an_empty_one(reads: Any, staff: Metadata) -> None:
+    main = await reads.GetOrderQueueStats(messages.GetOrderQueueStatsRequest(location="locations/main"), metadata=staff)
+    refused = await refusal_of(reads.GetOrderQueueStats(messages.GetOrderQueueStatsRequest(location="locations/nowhere"), metadata=staff))
+
+    assert len(main.states) == 5
+    assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "LOCATION_NOT_FOUND")

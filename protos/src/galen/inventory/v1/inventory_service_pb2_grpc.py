@@ -191,7 +191,7 @@ class InventoryServiceServicer:
     def ListStockLevels(self, request, context):
         """Lists the levels of a location, in the order of their SKUs; if asked, only the low ones.
 
-        Errors: INVALID_PAGE_TOKEN.
+        Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -228,7 +228,7 @@ class InventoryServiceServicer:
     def ListLots(self, request, context):
         """Lists lots, soonest expiring first: of a SKU, in a state, expiring before a day.
 
-        Errors: INVALID_PAGE_TOKEN.
+        Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -275,7 +275,7 @@ class InventoryServiceServicer:
     def ListStockMovements(self, request, context):
         """Lists what happened to the stock of a location, newest first.
 
-        Errors: INVALID_PAGE_TOKEN.
+        Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

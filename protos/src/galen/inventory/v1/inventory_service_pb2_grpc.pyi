@@ -60,7 +60,7 @@ class InventoryServiceStub:
     ListStockLevels: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ListStockLevelsRequest, _inventory_service_pb2.ListStockLevelsResponse]
     """Lists the levels of a location, in the order of their SKUs; if asked, only the low ones.
 
-    Errors: INVALID_PAGE_TOKEN.
+    Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
     """
     UpdateStockLevel: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.UpdateStockLevelRequest, _inventory_service_pb2.UpdateStockLevelResponse]
     """Sets the reorder point of a SKU.
@@ -81,7 +81,7 @@ class InventoryServiceStub:
     ListLots: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ListLotsRequest, _inventory_service_pb2.ListLotsResponse]
     """Lists lots, soonest expiring first: of a SKU, in a state, expiring before a day.
 
-    Errors: INVALID_PAGE_TOKEN.
+    Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
     """
     AdjustStock: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.AdjustStockRequest, _inventory_service_pb2.AdjustStockResponse]
     """Corrects the units of a lot, after counting or a loss. `expected_on_hand` must be what the lot has: whoever counted must have seen what
@@ -108,7 +108,7 @@ class InventoryServiceStub:
     ListStockMovements: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ListStockMovementsRequest, _inventory_service_pb2.ListStockMovementsResponse]
     """Lists what happened to the stock of a location, newest first.
 
-    Errors: INVALID_PAGE_TOKEN.
+    Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
     """
     CreateReservation: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.CreateReservationRequest, _inventory_service_pb2.CreateReservationResponse]
     """Holds units, all or none, until `expire_time`. Orders hold theirs by themselves; this is for other services.
@@ -181,7 +181,7 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     ListStockLevels: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ListStockLevelsRequest, _inventory_service_pb2.ListStockLevelsResponse]  # type: ignore[assignment]
     """Lists the levels of a location, in the order of their SKUs; if asked, only the low ones.
 
-    Errors: INVALID_PAGE_TOKEN.
+    Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
     """
     UpdateStockLevel: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.UpdateStockLevelRequest, _inventory_service_pb2.UpdateStockLevelResponse]  # type: ignore[assignment]
     """Sets the reorder point of a SKU.
@@ -202,7 +202,7 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     ListLots: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ListLotsRequest, _inventory_service_pb2.ListLotsResponse]  # type: ignore[assignment]
     """Lists lots, soonest expiring first: of a SKU, in a state, expiring before a day.
 
-    Errors: INVALID_PAGE_TOKEN.
+    Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
     """
     AdjustStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.AdjustStockRequest, _inventory_service_pb2.AdjustStockResponse]  # type: ignore[assignment]
     """Corrects the units of a lot, after counting or a loss. `expected_on_hand` must be what the lot has: whoever counted must have seen what
@@ -229,7 +229,7 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     ListStockMovements: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ListStockMovementsRequest, _inventory_service_pb2.ListStockMovementsResponse]  # type: ignore[assignment]
     """Lists what happened to the stock of a location, newest first.
 
-    Errors: INVALID_PAGE_TOKEN.
+    Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
     """
     CreateReservation: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.CreateReservationRequest, _inventory_service_pb2.CreateReservationResponse]  # type: ignore[assignment]
     """Holds units, all or none, until `expire_time`. Orders hold theirs by themselves; this is for other services.
@@ -329,7 +329,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inventory_service_pb2.ListStockLevelsResponse, _abc.Awaitable[_inventory_service_pb2.ListStockLevelsResponse]]:
         """Lists the levels of a location, in the order of their SKUs; if asked, only the low ones.
 
-        Errors: INVALID_PAGE_TOKEN.
+        Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -374,7 +374,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inventory_service_pb2.ListLotsResponse, _abc.Awaitable[_inventory_service_pb2.ListLotsResponse]]:
         """Lists lots, soonest expiring first: of a SKU, in a state, expiring before a day.
 
-        Errors: INVALID_PAGE_TOKEN.
+        Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -431,7 +431,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inventory_service_pb2.ListStockMovementsResponse, _abc.Awaitable[_inventory_service_pb2.ListStockMovementsResponse]]:
         """Lists what happened to the stock of a location, newest first.
 
-        Errors: INVALID_PAGE_TOKEN.
+        Errors: INVALID_PAGE_TOKEN, LOCATION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -12,7 +12,7 @@ from galen.orders.v1 import order_service_pb2 as messages
 from services.orders.application.ordering.allowed_actions import AllowedActions
 from services.orders.application.ordering.read_ports import OrderHistory, OrderPages, OrderQueue
 from services.orders.application.ordering.watch_orders import WatchOrders
-from services.orders.domain.errors import OrderNotFound
+from services.orders.domain.errors import LocationNotFound, OrderNotFound
 from services.orders.domain.inventory.names import parse_location
 from services.orders.domain.ordering.model import Order
 from services.orders.entrypoints.grpc.converters.order_reads import (
@@ -79,7 +79,10 @@ class OrderReadsServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def GetOrderQueueStats(
         self, request: messages.GetOrderQueueStatsRequest, context: Context
     ) -> messages.GetOrderQueueStatsResponse:
-        return queue_message(await self._reading.queue.count(parse_location(request.location)))
+        counts = await self._reading.queue.count(parse_location(request.location))
+        if counts is None:
+            raise LocationNotFound
+        return queue_message(counts)
 
     def _listed(self, orders: Iterable[Order]) -> list[order_pb2.Order]:
         caller = caller_of(current_principal.get())
