@@ -59,9 +59,13 @@ def auto_complete() -> Command:
 
 
 def update(caller: Caller, etag: str, *, note: str | None, address: DeliveryAddress | None) -> Command:
-    """Another note or address; None leaves it as it is. Refused with InvalidRequest: the address of an order that is collected."""
+    """Another note or address; None leaves it as it is.
+
+    Refused with InvalidRequest: the address of an order that is collected, and staff who do not say which version they mean.
+    """
 
     def change(at: Situation) -> Change:
+        _check_version_said(at, etag)
         if address is not None and at.order.fulfilment is Fulfilment.PICKUP:
             raise _invalid("address", "an order that is collected has none")
         fields = {name: value for name, value in (("note", note), ("delivery_address", address)) if value is not None}
@@ -93,9 +97,10 @@ def reject(caller: Caller, etag: str, reason: str) -> Command:
 
 
 def cancel(caller: Caller, etag: str, reason: str) -> Command:
-    """It is not wanted, or can't be had. Refused with InvalidRequest: others than its customer who do not say why."""
+    """It is not wanted, or can't be had. Refused with InvalidRequest: staff who do not say why, or which version they mean."""
 
     def change(at: Situation) -> Change:
+        _check_version_said(at, etag)
         if at.actor.role != CUSTOMER and not reason.strip():
             raise _invalid("reason", "must be said by staff")
         return Change({"cancel_reason": reason})
@@ -108,7 +113,10 @@ def as_requested(event: OrderEvent) -> Command:
     caller = Caller(event.actor.name, frozenset({event.actor.role}))
     if event.details[THEN] == State.EXPIRED.name:
         return expire()
-    return reject(caller, "", event.reason) if event.from_state is State.UNDER_REVIEW else cancel(caller, "", event.reason)
+    if event.from_state is State.UNDER_REVIEW:
+        return reject(caller, "", event.reason)
+    # Which version was meant has been checked.
+    return Command(Action.CANCEL, caller, "", event.reason, lambda _: Change({"cancel_reason": event.reason}))
 
 
 def start_preparing(caller: Caller, etag: str) -> Command:
@@ -183,6 +191,12 @@ def _when_due(at: Situation) -> Change:
     if at.order.times.due is None or at.now < at.order.times.due:
         raise state_refused(at.order, THE_WORKER)
     return Change()
+
+
+def _check_version_said(at: Situation, etag: str) -> None:
+    """Customers act on orders of their own whatever these are by now; staff on what they have seen."""
+    if at.actor.role != CUSTOMER and not etag:
+        raise _invalid("etag", "must be said by staff")
 
 
 def _check_window(at: Situation) -> None:

@@ -244,6 +244,16 @@ async def test_a_stale_etag_is_aborted_and_changes_nothing(crew: Crew, state: st
     assert (await somebody.get(order.name)).etag == order.etag
 
 
+async def test_customers_need_not_say_which_version_of_their_order_they_mean_and_staff_do(crew: Crew) -> None:
+    order = await crew.in_state("PENDING_PAYMENT")
+    for method, fields in (("UpdateOrder", {"update_mask": {"paths": ["note"]}, "note": "x"}), ("CancelOrder", {"reason": "why"})):
+        for somebody in (crew.staff, crew.admin):
+            refused = await refusal_of(somebody.act(method, order, etag="", **fields))
+            assert (refused.reason, refused.message) == ("INVALID_REQUEST", "etag: must be said by staff"), method
+        order = await crew.customer.act(method, order, etag="", **fields)
+    assert order.state == OrderState.ORDER_STATE_CANCELLED
+
+
 @pytest.mark.parametrize("method", sorted(set(MAY) - {"UpdateOrder", "CancelOrder", "ReleaseClaim"}))
 async def test_staff_say_which_version_of_the_order_they_mean(crew: Crew, method: str) -> None:
     order = await crew.in_state("PENDING_PAYMENT")

@@ -105,7 +105,7 @@ def test_a_rejected_order_says_why_and_by_whom() -> None:
 
 
 def test_staff_say_why_they_cancel_and_customers_need_not() -> None:
-    assert isinstance(refused(an_order(), commands.cancel(STAFF, "", " ")), InvalidRequest)
+    assert isinstance(refused(an_order(), commands.cancel(STAFF, '"3"', " ")), InvalidRequest)
     assert done(an_order(), commands.cancel(CUSTOMER, "", "")).order.state is State.CANCELLED
 
 
@@ -200,6 +200,7 @@ def test_an_update_changes_what_it_names_and_no_more() -> None:
 def test_a_cancellation_that_waits_for_the_provider_is_taken_up_as_it_was_asked_for() -> None:
     wanted = [
         (an_order(), commands.cancel(CUSTOMER, "", "changed my mind")),
+        (an_order(), commands.cancel(STAFF, '"3"', "not to be had")),
         (an_order(State.UNDER_REVIEW), commands.reject(PHARMACIST, "", "wrong dose")),
         (an_order(times=Times(due=NOW)), commands.expire()),
     ]

@@ -430,7 +430,7 @@ class UpdateOrderRequest(_message.Message):
     name: _builtins.str
     """`customers/{customer}/orders/{order}`."""
     etag: _builtins.str
-    """The etag of the order as it was read; empty to act on it whatever it is."""
+    """The etag of the order as it was read; needed of staff. A customer may leave it empty, to act on the order whatever it is by now."""
     note: _builtins.str
     """The new note."""
     address: _builtins.str
@@ -496,7 +496,7 @@ class CancelOrderRequest(_message.Message):
     name: _builtins.str
     """`customers/{customer}/orders/{order}`."""
     etag: _builtins.str
-    """The etag of the order as it was read; empty to act on it whatever it is."""
+    """The etag of the order as it was read; needed of staff. A customer may leave it empty, to act on the order whatever it is by now."""
     reason: _builtins.str
     """Why; needed of staff, shown to the customer."""
     request_id: _builtins.str

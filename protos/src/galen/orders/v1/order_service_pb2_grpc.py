@@ -327,6 +327,8 @@ class OrderServiceServicer:
 
     def GetOrderQueueStats(self, request, context):
         """Counts the orders of a location that wait for staff.
+
+        Errors: LOCATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

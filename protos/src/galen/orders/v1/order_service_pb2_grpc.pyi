@@ -147,7 +147,10 @@ class OrderServiceStub:
     Errors: NOT_CLAIMED, REQUEST_ID_REUSED.
     """
     GetOrderQueueStats: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderQueueStatsRequest, _order_service_pb2.GetOrderQueueStatsResponse]
-    """Counts the orders of a location that wait for staff."""
+    """Counts the orders of a location that wait for staff.
+
+    Errors: LOCATION_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
@@ -268,7 +271,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Errors: NOT_CLAIMED, REQUEST_ID_REUSED.
     """
     GetOrderQueueStats: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderQueueStatsRequest, _order_service_pb2.GetOrderQueueStatsResponse]  # type: ignore[assignment]
-    """Counts the orders of a location that wait for staff."""
+    """Counts the orders of a location that wait for staff.
+
+    Errors: LOCATION_NOT_FOUND.
+    """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Orders: from the customer's click to the counter.
@@ -500,6 +506,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.GetOrderQueueStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.GetOrderQueueStatsResponse, _abc.Awaitable[_order_service_pb2.GetOrderQueueStatsResponse]]:
-        """Counts the orders of a location that wait for staff."""
+        """Counts the orders of a location that wait for staff.
+
+        Errors: LOCATION_NOT_FOUND.
+        """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
