@@ -21,9 +21,11 @@ from services.orders.adapters.postgres.payments import PostgresPayments
 from services.orders.adapters.postgres.provider_messages import WORK_ON_MESSAGE_JOB, PostgresMessages
 from services.orders.adapters.postgres.refunds import PostgresRefunds
 from services.orders.adapters.postgres.transactions import Transactions
+from services.orders.adapters.postgres.unpayable_orders import PostgresUnpayableOrders
 from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.drive_refund import DriveRefund
 from services.orders.application.payments.earned_points import EarnedByClaims
+from services.orders.application.payments.end_unpayable import EndUnpayable
 from services.orders.application.payments.fail_refund import FailRefund
 from services.orders.application.payments.make_refunds import MakeRefunds
 from services.orders.application.payments.order_steps import StepsOfOrders
@@ -110,7 +112,10 @@ class PayingContainer(containers.DeclarativeContainer):
         failing,
     )
     payment_jobs = providers.Singleton(PaymentJobs, driver, refund_driver, messages, observer)
-    looking = providers.Singleton(Looking, records, driver, messages, observer, every_s=settings.provided.payment_look_every_s)
+    unpayable = providers.Singleton(
+        EndUnpayable, providers.Singleton(PostgresUnpayableOrders, work_engine), records, providers.Singleton(StepsOfOrders, steps)
+    )
+    looking = providers.Singleton(Looking, records, driver, messages, unpayable, observer, every_s=settings.provided.payment_look_every_s)
     reads = providers.Singleton(PostgresPaymentReads, engine)
     servicer = providers.Singleton(
         PaymentServicer,

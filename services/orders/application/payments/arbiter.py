@@ -11,7 +11,8 @@ from services.orders.application.ordering.ports import Verdict
 from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import Draft, OutcomeUnknown, PaymentRecords, PointsRefused, ProviderRejected
-from services.orders.domain.ordering.model import Order
+from services.orders.domain.ordering.model import Order, State
+from services.orders.domain.ordering.transitions import is_approved
 from services.orders.domain.payments import changes
 from services.orders.domain.payments.model import Card, Payment, Wish
 
@@ -46,12 +47,16 @@ class LivePayments:
             self._observer.outcome_unknown()
             log.warning("a payment could not be cancelled yet", payment=payment.name, error=repr(error))
             return Verdict.UNKNOWN
-        return _verdict(payment)
+        return _verdict(payment, order)
 
 
-def _verdict(payment: Payment) -> Verdict:
+def _verdict(payment: Payment, order: Order) -> Verdict:
     if not payment.is_live:
         return Verdict.CANCELLED
     # Money that does not fit pays nothing until people say that it does.
     has_money = payment.card_standing is Card.CAPTURED or payment.settled
-    return Verdict.PAID if has_money and payment.may_pay else Verdict.UNKNOWN
+    if not (has_money and payment.may_pay):
+        return Verdict.UNKNOWN
+    # Money that somebody took before the review can't pay the order, and goes back by itself once that has ended.
+    is_too_early = order.state is State.UNDER_REVIEW and not (is_approved(order) or payment.settled)
+    return Verdict.CANCELLED if is_too_early else Verdict.PAID

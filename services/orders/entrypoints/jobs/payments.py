@@ -15,6 +15,7 @@ import structlog
 
 from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.drive_refund import DriveRefund
+from services.orders.application.payments.end_unpayable import EndUnpayable
 from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import OutcomeUnknown, PaymentRecords, PointsRefused, ProviderRejected
 from services.orders.application.payments.take_messages import TakeMessages
@@ -58,15 +59,26 @@ class PaymentJobs:
 
 
 class Looking:
-    """Every `every_s` seconds: asks the provider about payments that wait for it, and for messages that never came."""
+    """Every `every_s` seconds: asks the provider about payments that wait for it, and for messages that never came.
+
+    And ends orders under review that lost their payment while whoever gave it up died.
+    """
 
     def __init__(
-        self, records: PaymentRecords, payments: DrivePayment, messages: TakeMessages, observer: PaymentObserver, *, every_s: float
+        self,
+        records: PaymentRecords,
+        payments: DrivePayment,
+        messages: TakeMessages,
+        unpayable: EndUnpayable,
+        observer: PaymentObserver,
+        *,
+        every_s: float,
     ) -> None:
         self._observer = observer
         self._records = records
         self._payments = payments
         self._messages = messages
+        self._unpayable = unpayable
         self._every_s = every_s
 
     async def run(self) -> None:
@@ -87,6 +99,7 @@ class Looking:
             except (OutcomeUnknown, ProviderRejected, PointsRefused, GalenError) as error:
                 self._observer.outcome_unknown()
                 log.warning("a payment has to wait", payment_id=str(payment_id), error=str(error))
+        await self._unpayable.end()
         await self._messages.forget()
         found = await self._messages.catch_up()
         if found:

@@ -9,7 +9,7 @@ from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
 from shared.testing.errors import refusal_of
 from tests.orders.counter import Crew, order_id
 from tests.orders.refunding import give_back, refund_in
-from tests.orders.till import Till
+from tests.orders.till import Till, eventually
 
 
 class Meter:
@@ -49,7 +49,11 @@ async def test_what_is_stuck_and_what_was_given_back_is_told(till: Till, crew: C
     before = meter.value("payments_refunds_total", state="SUCCEEDED")
     refund = await give_back(till, crew.staff, order)
     await refund_in(till, crew.staff, refund.name)
-    assert meter.value("payments_refunds_total", state="SUCCEEDED") == before + 1
+
+    async def is_counted() -> bool:
+        return meter.value("payments_refunds_total", state="SUCCEEDED") == before + 1
+
+    assert await eventually(is_counted)
 
     waiting = await till.counter.ordered(crew.customer)
     await till.pay(crew.customer, waiting, card="")

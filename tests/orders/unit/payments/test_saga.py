@@ -18,7 +18,7 @@ from services.orders.application.ordering.ports import Verdict
 from services.orders.application.payments.arbiter import LivePayments
 from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.ports import Draft, Intent, OutcomeUnknown
-from services.orders.domain.ordering.model import State
+from services.orders.domain.ordering.model import Order, State
 from services.orders.domain.payments.facts import Fact, FactKind
 from services.orders.domain.payments.model import Payment, PaymentState, Points, Wish
 from shared.faults import Faults
@@ -52,11 +52,11 @@ class World:
         except OutcomeUnknown:
             return
 
-    async def cancel_order(self) -> Verdict:
+    async def cancel_order(self, order: Order | None = None) -> Verdict:
         """What ordering does before an order ends unpaid: the arbiter's word decides."""
         verdict = await LivePayments(
             self.records, lambda: self.driver, patience_s=lambda: 60.0, observer=PaymentMetrics(CollectorRegistry())
-        ).cancel(an_order())
+        ).cancel(order or an_order())
         if verdict is Verdict.CANCELLED and self.order.standing.is_open:
             self.order.state = State.CANCELLED
         return verdict
@@ -213,6 +213,20 @@ async def test_money_that_somebody_took_before_the_review_waits_for_it() -> None
     await world.approve()
     await world.driver.drive(world.payment.id)
     assert (world.payment.state, world.order.state) == (PaymentState.CAPTURED, State.PAID)
+
+
+async def test_an_order_that_is_refused_costs_nothing_though_somebody_took_the_money_before_the_review() -> None:
+    """Red while the arbiter took it for paid: then it could be neither rejected nor did it ever expire."""
+    world = make_world(a_payment(manual_capture=True), [], MemoryOrder(needs_review=True))
+    await world.driver.drive(world.payment.id)
+    world.provider.status, world.provider.captured = "captured", 700
+    await world.driver.look(world.payment.id)
+
+    assert await world.cancel_order(an_order(state=State.UNDER_REVIEW)) is Verdict.CANCELLED
+    await world.drive()
+
+    assert (world.order.state, world.payment.state) == (State.CANCELLED, PaymentState.CAPTURED)
+    assert (world.records.refunded, world.ledger.available) == (["order_ended"], 1000)
 
 
 async def test_what_does_not_fit_after_the_order_was_paid_keeps_no_points_held() -> None:
