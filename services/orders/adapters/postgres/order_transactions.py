@@ -39,7 +39,7 @@ class PostgresOrderTransaction:
         self._transaction = transaction
         self._connection = transaction.connection
         self._orders = OrderWrites(transaction.connection, announcements, round_trips)
-        self.stock = PostgresStock(transaction.connection)
+        self.stock = PostgresStock(transaction.connection, round_trips)
 
     async def answered(self, key: RequestKey) -> Order | None:
         return await self._transaction.answered(key, Order)

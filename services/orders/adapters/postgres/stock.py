@@ -8,38 +8,45 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.adapters.postgres import stock_statements as statements
+from services.orders.adapters.postgres.order_round_trips import SETTINGS, named, positional, sender_in_transaction
 from services.orders.application.inventory.stock import BoundLot, Cause
 from services.orders.domain.inventory.errors import LotNotFound, ReservationNotFound, ReservationStateRefused, StockShort
 from services.orders.domain.inventory.shortage import ShortLine
 from services.orders.domain.inventory.swap import SET_ASIDE, PackableLot, Swap, swap_lots
+from shared.postgres.round_trips import RoundTrips, Rows
 
 HELD, COMMITTED, RELEASED, EXPIRED = "HELD", "COMMITTED", "RELEASED", "EXPIRED"
 
 
 class PostgresStock:
-    """Implements the port Stock. What it raises leaves the transaction usable and without a change of ours."""
+    """Implements the port Stock. What it raises leaves the transaction usable and without a change of ours.
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    To plan its statements costs more than to run them. Who keeps `round_trips` for all transactions has them prepared on the connections.
+    """
+
+    def __init__(self, connection: AsyncConnection, round_trips: RoundTrips | None = None) -> None:
         self._connection = connection
+        self._round_trips = round_trips or RoundTrips(prepares=False)
+        self._is_set = False
 
     async def reserve(
         self, reservation_id: UUID, location_id: str, lines: Mapping[str, int], *, order_id: UUID | None, expires_at: datetime, cause: Cause
     ) -> None:
         asked = {"location": location_id, "skus": list(lines), "quantities": list(lines.values())}
         values = reservation_values(reservation_id, location_id, lines, order_id=order_id, expires_at=expires_at, cause=cause)
-        if (await self._run(statements.RESERVE, values)).rowcount == len(lines):
+        reserve = f"{statements.RESERVE} returning sku"
+        if len(await self._run(reserve, values)) == len(lines):
             return
         short = _short(await self._run(statements.SHORT_LEVELS, asked))
         # Nothing is short: the statement knew the lots as they were before it waited for the levels. They are locked now.
-        if short or (await self._run(statements.RESERVE, values)).rowcount != len(lines):
+        if short or len(await self._run(reserve, values)) != len(lines):
             raise StockShort(short)
 
     async def extend(self, reservation_id: UUID, expires_at: datetime) -> None:
-        if not (await self._run(statements.EXTEND, {"reservation": reservation_id, "expires_at": expires_at})).rowcount:
+        if not await self._run(statements.EXTEND, {"reservation": reservation_id, "expires_at": expires_at}):
             raise ReservationStateRefused(await self._state(reservation_id))
 
     async def commit(self, reservation_id: UUID, cause: Cause) -> Sequence[BoundLot]:
@@ -49,14 +56,14 @@ class PostgresStock:
         if state != HELD:
             raise ReservationStateRefused(state)
         place = {"reservation": reservation_id, "location": location}
-        bound = [_bound(row) for row in await self._run(statements.COMMIT, {**place, **asdict(cause)})]
+        bound = [BoundLot(*row) for row in await self._run(statements.COMMIT, {**place, **asdict(cause)})]
         if not bound:
             raise StockShort(_short(await self._run(statements.SHORT_LOTS, place)))
         return bound
 
     async def release(self, reservation_id: UUID, cause: Cause, *, expired: bool = False) -> bool:
         values = {"reservation": reservation_id, "state": EXPIRED if expired else RELEASED, **asdict(cause)}
-        if (await self._run(statements.RELEASE, values)).first() is not None:
+        if await self._run(statements.RELEASE, values):
             return True
         state = await self._state(reservation_id)
         if state == COMMITTED:
@@ -76,7 +83,7 @@ class PostgresStock:
         skus = [sku for sku, lots in packed.items() for _ in lots]
         numbers = [number for lots in packed.values() for number in lots]
         rows = await self._run(statements.PACKABLE, {"location": location, "skus": skus, "lot_numbers": numbers})
-        found = [PackableLot(**row._mapping) for row in rows]
+        found = [PackableLot(*row) for row in rows]
         swap = swap_lots([lot for lot in await self.bound(reservation_id) if lot.sku in packed], packed, found)
         if swap.deltas:
             await self._apply(swap, {"reservation": reservation_id, "location": location}, cause)
@@ -84,9 +91,8 @@ class PostgresStock:
 
     async def dispatch(self, reservation_id: UUID, cause: Cause) -> None:
         _check_sold((await self._lock(reservation_id))[1])
-        unfit = (await self._run(statements.UNFIT_TO_LEAVE, {"reservation": reservation_id, "set_aside": list(SET_ASIDE)})).first()
-        if unfit is not None:
-            raise LotNotFound(sku=unfit.sku, lot=unfit.lot_number)
+        for sku, lot_number in await self._run(statements.UNFIT_TO_LEAVE, {"reservation": reservation_id, "set_aside": list(SET_ASIDE)}):
+            raise LotNotFound(sku=sku, lot=lot_number)
         await self._run(statements.DISPATCH, {"reservation": reservation_id, **asdict(cause)})
 
     async def take_back(self, reservation_id: UUID, returned: Mapping[str, int], cause: Cause) -> None:
@@ -94,24 +100,22 @@ class PostgresStock:
         _check_sold(state)
         asked = {"skus": list(returned), "quantities": list(returned.values())}
         values = {"reservation": reservation_id, "location": location, **asked, **asdict(cause)}
-        if not (await self._run(statements.TAKE_BACK, values)).rowcount:
+        if not await self._run(statements.TAKE_BACK, values):
             raise ValueError("more units would come back than are out")
 
     async def bound(self, reservation_id: UUID) -> Sequence[BoundLot]:
-        return [_bound(row) for row in await self._run(statements.BOUND, {"reservation": reservation_id})]
+        return [BoundLot(*row) for row in await self._run(statements.BOUND, {"reservation": reservation_id})]
 
     async def _lock(self, reservation_id: UUID) -> tuple[str, str]:
         """Locks the reservation and its levels; returns its location and its state."""
-        row = (await self._run(statements.LOCK, {"reservation": reservation_id})).first()
-        if row is None:
-            raise ReservationNotFound
-        return row.location_id, row.state
+        for location_id, state, _ in await self._run(statements.LOCK, {"reservation": reservation_id}):
+            return location_id, state
+        raise ReservationNotFound
 
     async def _state(self, reservation_id: UUID) -> str:
-        state: str | None = (await self._run(statements.STATE, {"reservation": reservation_id})).scalar_one_or_none()
-        if state is None:
-            raise ReservationNotFound
-        return state
+        for (state,) in await self._run(statements.STATE, {"reservation": reservation_id}):
+            return str(state)
+        raise ReservationNotFound
 
     async def _apply(self, swap: Swap, place: Mapping[str, Any], cause: Cause) -> None:
         lots = {"lots": list(swap.deltas), "deltas": list(swap.deltas.values())}
@@ -120,8 +124,12 @@ class PostgresStock:
         await self._run(statements.UNBIND, {**place, "skus": list(skus)})
         await self._run(statements.BIND, {**place, "skus": list(skus), "lots": list(bound), "quantities": list(quantities)})
 
-    async def _run(self, statement: str, values: Mapping[str, Any]) -> CursorResult[Any]:
-        return await self._connection.exec_driver_sql(statement, dict(values))
+    async def _run(self, statement: str, values: Mapping[str, Any]) -> Rows:
+        send = await sender_in_transaction(self._round_trips, self._connection)
+        settings = [] if self._is_set else [SETTINGS]
+        *_, rows = await send([*settings, named(positional(statement), values)])
+        self._is_set = True
+        return rows
 
 
 def reservation_values(
@@ -137,9 +145,5 @@ def _check_sold(state: str) -> None:
         raise ReservationStateRefused(state)
 
 
-def _short(rows: CursorResult[Any]) -> list[ShortLine]:
-    return [ShortLine(row.sku, row.quantity, row.available) for row in rows]
-
-
-def _bound(row: Row[Any]) -> BoundLot:
-    return BoundLot(row.sku, row.lot_id, row.lot_number, row.expires_on, row.quantity)
+def _short(rows: Rows) -> list[ShortLine]:
+    return [ShortLine(*row) for row in rows]

@@ -75,7 +75,7 @@ select sku, quantity, available from found where available < quantity order by s
 
 EXTEND = """
 update reservation set expires_at = greatest(expires_at, %(expires_at)s::timestamptz)
-where reservation_id = %(reservation)s::uuid and state = 'HELD'
+where reservation_id = %(reservation)s::uuid and state = 'HELD' returning reservation_id
 """
 
 STATE = "select state from reservation where reservation_id = %(reservation)s::uuid"
@@ -276,7 +276,7 @@ from reservation_lot b join stock_lot t using (lot_id) join stock_level s on s.l
 where b.reservation_id = %(reservation)s::uuid order by b.sku, t.expires_on, b.lot_id
 """
 
-# Under LOCK. What came back lies in lots of its own, which are never sold; those of a recalled lot are recalled. Affects no row if more
+# Under LOCK. What came back lies in lots of its own, which are never sold; those of a recalled lot are recalled. Returns no row if more
 # comes back than was bound.
 TAKE_BACK = f"""
 with {_ASKED},
@@ -307,5 +307,5 @@ lot as (
 {_MOVEMENT}
 select %(location)s, l.sku, 'RETURN', l.lot_id, 0, 0, s.on_hand, s.reserved, k.quantity, {_CAUSE}
 from lot l join taken k using (sku, lot_number) join stock_level s on s.location_id = %(location)s and s.sku = l.sku
-order by l.sku, k.expires_on, l.lot_id
+order by l.sku, k.expires_on, l.lot_id returning sku
 """

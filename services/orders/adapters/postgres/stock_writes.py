@@ -30,6 +30,7 @@ from services.orders.domain.inventory.lots import ShelfLife
 from services.orders.domain.inventory.model import AffectedOrder, Kind, Level, Location, Lot, LotAndLevel, Reservation
 from services.orders.domain.ordering.model import State
 from shared.jobs.queue import JobQueue
+from shared.postgres.round_trips import RoundTrips
 from shared.requests import RequestKey
 
 T = TypeVar("T")
@@ -41,19 +42,20 @@ class PostgresStockWrites:
     def __init__(self, transactions: Transactions, jobs: JobQueue) -> None:
         self._transactions = transactions
         self._jobs = jobs
+        self._round_trips = RoundTrips()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresStockWrite]:
         async with self._transactions.begin() as transaction:
-            yield PostgresStockWrite(transaction, self._jobs)
+            yield PostgresStockWrite(transaction, self._jobs, self._round_trips)
 
 
 class PostgresStockWrite:
-    def __init__(self, transaction: Transaction, jobs: JobQueue) -> None:
+    def __init__(self, transaction: Transaction, jobs: JobQueue, round_trips: RoundTrips) -> None:
         self._transaction = transaction
         self._jobs = jobs
         self._connection = transaction.connection
-        self._stock = PostgresStock(transaction.connection)
+        self._stock = PostgresStock(transaction.connection, round_trips)
 
     @property
     def stock(self) -> Stock:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
+from psycopg import Error
 from sqlalchemy.exc import DBAPIError
 
 from services.orders.adapters.postgres import stock_statements
@@ -199,5 +200,5 @@ def test_the_machine_notices_when_a_rule_is_missing(
     before: str = getattr(stock_statements, statement)
     assert rule in before
     monkeypatch.setattr(stock_statements, statement, before.replace(rule, instead))
-    with pytest.raises((AssertionError, DBAPIError)):
+    with pytest.raises((AssertionError, DBAPIError, Error)):
         play()

@@ -71,6 +71,9 @@ class Market:
                 return [await one]
             except GalenError:
                 return []
+            except errors.DeadlockDetected:
+                self.deadlocks += 1
+                return []
             except DBAPIError as error:
                 if not isinstance(error.orig, errors.DeadlockDetected):
                     raise
@@ -89,7 +92,7 @@ class Market:
         """Tells whether the race breaks its own rules, one of the database, or what must add up."""
         try:
             await race()
-        except (AssertionError, DBAPIError, GalenError):
+        except (AssertionError, DBAPIError, errors.Error, GalenError):
             return True
         return bool(await self.shop.broken_rules())
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from psycopg import Error
 from sqlalchemy.exc import DBAPIError
 
 from services.orders.adapters.postgres import order_statements, prescriptions, stock_statements
@@ -104,5 +105,5 @@ def test_the_machine_notices_when_a_rule_is_missing(
     machine.begin()
     assert getattr(where, name) != instead
     monkeypatch.setattr(where, name, instead)
-    with pytest.raises((AssertionError, DBAPIError)):
+    with pytest.raises((AssertionError, DBAPIError, Error)):
         play()
