@@ -61,7 +61,7 @@ from shared.grpc.runtime import Background, ServiceParts
 from shared.jobs.queue import JobQueue
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import check_engine, disposing, make_engine
-from shared.postgres.errors import translate_postgres_error
+from shared.postgres.errors import PostgresConflicts
 
 # A caller is better served by an early refusal; a step that has its answer had better wait to record it.
 WORK_WAIT_S = 10.0
@@ -90,7 +90,8 @@ class OrdersContainer(containers.DeclarativeContainer):
 
     verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)
 
-    metrics = providers.Singleton(OrdersMetrics, registry)
+    conflicts = providers.Singleton(PostgresConflicts, registry)
+    metrics = providers.Singleton(OrdersMetrics, registry, conflicts)
     payment_metrics = providers.Singleton(PaymentMetrics, registry)
     outside = providers.Container(
         OutsideContainer, settings=settings, clock=clock, jobs=jobs, faults=faults, token=token, work_engine=work_engine
@@ -240,7 +241,7 @@ def service_parts(container: OrdersContainer) -> ServiceParts:
         ],
         reasons=[reasons.DESCRIPTOR.enum_types_by_name["ErrorReason"] for reasons in (orders_reasons, inventory_reasons)],
         verifier=container.verifier(),
-        translate=translate_postgres_error,
+        translate=container.conflicts().translate,
         check_database=lambda: check_engine(engine),
         registry=container.registry(),
         resources=resources(container),

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.orders.domain.inventory.shortage import ShortLine
 from services.orders.domain.ordering.model import Order, State
+from shared.postgres.errors import PostgresConflicts
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 IN_STATE_BUCKETS = (5, 30, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY)
@@ -29,7 +30,8 @@ _ENTERED = {
 class OrdersMetrics:
     """Counters are of this process; gauges are read from the database and the same in every replica."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, conflicts: PostgresConflicts) -> None:
+        self._conflicts = conflicts
         self._created = Counter("orders_created_total", "Orders that were made.", ["fulfilment"], registry=registry)
         self._transitions = Counter("orders_state_transitions_total", "Changes of state.", ["from", "to"], registry=registry)
         self._in_state = Histogram(
@@ -69,7 +71,8 @@ class OrdersMetrics:
     def holds_expired(self, count: int) -> None:
         self._holds_expired.inc(count)
 
-    def sweep_failed(self, step: str) -> None:
+    def sweep_failed(self, step: str, error: Exception) -> None:
+        self._conflicts.seen(error)
         self._sweep_failures.labels(step).inc()
 
     def lateness_seen(self, late_s: Mapping[State, float]) -> None:

@@ -9,6 +9,7 @@ from galen.balance.v1 import error_reason_pb2
 from google.rpc import code_pb2, status_pb2
 from hypothesis import example, given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from psycopg import errors as pg
 from psycopg_pool import PoolTimeout
 from sqlalchemy.exc import OperationalError
@@ -16,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from services.balance.domain.errors import InsufficientPoints
 from shared.errors import FieldViolation, InvalidRequest, Overloaded, Unavailable
 from shared.grpc.errors import ErrorCatalogue, peer_error
-from shared.postgres.errors import translate_postgres_error
+from shared.postgres.errors import PostgresConflicts, translate_postgres_error
 
 CATALOGUE = ErrorCatalogue([error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]])
 
@@ -67,6 +68,22 @@ def test_details_never_grow_past_what_gRPC_carries(violations: list[FieldViolati
 def test_failures_of_the_database_that_pass_are_unavailable(error: psycopg.Error) -> None:
     assert isinstance(translate_postgres_error(error), Unavailable)
     assert isinstance(translate_postgres_error(OperationalError("select", {}, error)), Unavailable)
+
+
+def test_what_PostgreSQL_ends_because_of_others_is_counted_by_kind() -> None:
+    registry = CollectorRegistry()
+    conflicts = PostgresConflicts(registry)
+
+    def counted(kind: str) -> float | None:
+        return registry.get_sample_value("postgres_conflicts_total", {"kind": kind})
+
+    assert (counted("deadlock"), counted("serialization_failure")) == (0, 0)
+    assert isinstance(conflicts.translate(pg.DeadlockDetected()), Unavailable)
+    assert isinstance(conflicts.translate(OperationalError("select", {}, pg.DeadlockDetected())), Unavailable)
+    conflicts.seen(pg.SerializationFailure())
+    for other in (pg.LockNotAvailable(), pg.UniqueViolation(), PoolTimeout(), ValueError()):
+        conflicts.seen(other)
+    assert (counted("deadlock"), counted("serialization_failure")) == (2, 1)
 
 
 def test_no_free_connection_is_overload_and_a_mistake_of_ours_is_not_weather() -> None:

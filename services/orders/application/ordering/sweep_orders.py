@@ -59,7 +59,7 @@ class SweepOrders:
         try:
             return await run(order)
         except Exception as error:  # noqa: BLE001  one order's failure must not keep the others waiting
-            self._observer.sweep_failed(step)
+            self._observer.sweep_failed(step, error)
             log.warning("an order could not be looked after", step=step, order_id=str(order.order_id), error=repr(error))
             return False
 

@@ -79,7 +79,7 @@ class Sweeper:
         try:
             await run()
         except Exception as error:  # noqa: BLE001  the database may be away; the next round tries again
-            self._observer.sweep_failed(step)
+            self._observer.sweep_failed(step, error)
             log.warning("a sweep failed", step=step, error=repr(error))
             return False
         return True

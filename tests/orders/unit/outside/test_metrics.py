@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
+from psycopg.errors import DeadlockDetected
 
 from services.orders.adapters.metrics import OrdersMetrics
 from services.orders.domain.inventory.shortage import ShortLine
 from services.orders.domain.ordering.model import Order, State, Times
+from shared.postgres.errors import PostgresConflicts
 from tests.orders.unit.outside.test_notifications import NOW, READY
 
 
@@ -22,7 +24,7 @@ def in_state(state: State) -> Order:
 
 def test_changes_of_state_are_counted_with_the_time_spent_in_the_state_before() -> None:
     registry = CollectorRegistry()
-    metrics = OrdersMetrics(registry)
+    metrics = OrdersMetrics(registry, PostgresConflicts(registry))
     metrics.order_changed(in_state(State.READY), in_state(State.SHIPPED))
     metrics.order_changed(in_state(State.PENDING_PAYMENT), in_state(State.EXPIRED))
     metrics.order_changed(in_state(State.READY), in_state(State.READY))
@@ -37,7 +39,8 @@ def test_changes_of_state_are_counted_with_the_time_spent_in_the_state_before() 
 
 
 def test_every_state_can_be_left() -> None:
-    metrics = OrdersMetrics(CollectorRegistry())
+    registry = CollectorRegistry()
+    metrics = OrdersMetrics(registry, PostgresConflicts(registry))
     for before in State:
         for after in State:
             metrics.order_changed(replace(READY, state=before), replace(READY, state=after))
@@ -45,11 +48,11 @@ def test_every_state_can_be_left() -> None:
 
 def test_orders_shortages_holds_and_what_is_late_are_told() -> None:
     registry = CollectorRegistry()
-    metrics = OrdersMetrics(registry)
+    metrics = OrdersMetrics(registry, PostgresConflicts(registry))
     metrics.order_created(READY)
     metrics.stock_was_short("main", [ShortLine("A", 2, 1), ShortLine("B", 1, 0)])
     metrics.holds_expired(3)
-    metrics.sweep_failed("due")
+    metrics.sweep_failed("due", DeadlockDetected())
     metrics.shortfall_seen(4)
     metrics.lateness_seen({State.PAID: 90.0})
     values = {
@@ -57,9 +60,10 @@ def test_orders_shortages_holds_and_what_is_late_are_told() -> None:
         "orders_reserve_shortages_total": {"location": "main"},
         "orders_holds_expired_total": {},
         "orders_sweep_failures_total": {"step": "due"},
+        "postgres_conflicts_total": {"kind": "deadlock"},
         "orders_stock_shortfall": {},
         "orders_late_seconds": {"state": "PAID"},
     }
-    assert [registry.get_sample_value(name, labels) for name, labels in values.items()] == [1, 2, 3, 1, 4, 90]
+    assert [registry.get_sample_value(name, labels) for name, labels in values.items()] == [1, 2, 3, 1, 1, 4, 90]
     metrics.lateness_seen({})
     assert registry.get_sample_value("orders_late_seconds", {"state": "PAID"}) == 0

@@ -74,7 +74,7 @@ class FakeObserver:
     def holds_expired(self, count: int) -> None:
         self.expired += count
 
-    def sweep_failed(self, step: str) -> None:
+    def sweep_failed(self, step: str, error: Exception) -> None:
         self.failures.append(step)
 
     def lateness_seen(self, late_s: Mapping[State, float]) -> None:
