@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.orders.application.ordering.ports import Identifiers
 from services.orders.application.payments.ports import PaymentTransaction, PaymentTransactions
-from services.orders.domain.errors import OwnOrder, RefundNotPossible
+from services.orders.domain.errors import OwnOrder, PaymentNotFound, RefundNotPossible
 from services.orders.domain.ordering.changes import happened
 from services.orders.domain.ordering.model import SYSTEM, Actor, EventKind, Order
 from services.orders.domain.ordering.transitions import Caller
@@ -16,6 +16,7 @@ from services.orders.domain.payments.model import Payment, PaymentState, Refund
 from services.orders.domain.payments.refunding import (
     WantedRefund,
     acting_for,
+    as_come_too_late,
     as_taken,
     given_by,
     left_at_provider,
@@ -34,7 +35,7 @@ class MakeRefunds:
     async def create(self, customer_id: str, order_id: UUID, wanted: WantedRefund, caller: Caller, key: RequestKey) -> UUID:
         """Returns the id of the new refund, of units, of an amount, or of all that is left; again, the same one.
 
-        Raises OrderNotFound, OwnOrder, RefundNotPossible, RequestIdReused.
+        Raises OrderNotFound, OwnOrder, PaymentNotFound, RefundNotPossible, RequestIdReused.
         """
         async with self._transactions.begin() as transaction:
             answered = await transaction.answered(key)
@@ -43,10 +44,7 @@ class MakeRefunds:
             order = await transaction.lock_order(order_id, customer_id)
             if caller.name == order.owner:
                 raise OwnOrder
-            payment = await transaction.live_payment(order_id)
-            if payment is None or (order.times.paid is None and payment.state is not PaymentState.CAPTURED):
-                raise RefundNotPossible(0)
-            refund = await self._refund(transaction, order, as_taken(payment), wanted)
+            refund = await self._refund(transaction, order, await _to_give_back(transaction, order, wanted), wanted)
             await self._add(transaction, order, refund, acting_for(order, caller))
             await transaction.commit(key, refund.id)
             return refund.id
@@ -82,3 +80,19 @@ class MakeRefunds:
         details = {"refund": refund.name, "amount_minor": str(refund.amount_minor)}
         await transaction.add_refund(refund)
         await transaction.store_order(order, happened(order, order, EventKind.PAYMENT, actor, refund.created_at, details=details))
+
+
+async def _to_give_back(transaction: PaymentTransaction, order: Order, wanted: WantedRefund) -> Payment:
+    """Locks the payment that is meant, and returns it as it can be given back. Raises PaymentNotFound, RefundNotPossible."""
+    if wanted.payment_id is None:
+        payment = await transaction.live_payment(order.id)
+    else:
+        payment = await transaction.lock_payment(wanted.payment_id)
+        if payment is None or payment.order_id != order.id:
+            raise PaymentNotFound
+    if payment is not None and not payment.is_live and not wanted.quantities:
+        return as_come_too_late(payment, await transaction.refunds_of(payment.id))
+    is_paid = payment is not None and payment.is_live and (order.times.paid is not None or payment.state is PaymentState.CAPTURED)
+    if payment is None or not is_paid:
+        raise RefundNotPossible(0)
+    return as_taken(payment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -16,11 +16,12 @@ from shared.errors import AccessDenied
 
 @dataclass(frozen=True, slots=True)
 class WantedRefund:
-    """What to give back: units by SKU, or an amount, or all that is left if neither is said."""
+    """What to give back: units by SKU, or an amount, or all that is left if neither is said; of the payment that paid if none is named."""
 
     quantities: Mapping[str, int]
     amount_minor: int
     reason: str
+    payment_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,12 @@ def refund_card(
 def as_taken(payment: Payment) -> Payment:
     """Returns the payment as it can be given back: points that were freed cost nothing."""
     return replace(payment, points_minor=0) if payment.points_standing is Points.RELEASED else payment
+
+
+def as_come_too_late(payment: Payment, refunds: Sequence[Refund]) -> Payment:
+    """Returns a payment that had failed or was given up as it can be given back: what came all the same, in the currency of its refund."""
+    currency = refunds[0].currency if refunds else payment.currency
+    return replace(payment, card_minor=payment.captured_minor, accepted_minor=0, points_minor=0, currency=currency)
 
 
 def split_refund(refund_minor: int, *, card_left: int, points_left: int) -> tuple[int, int]:

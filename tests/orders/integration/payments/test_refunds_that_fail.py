@@ -12,6 +12,7 @@ from galen.orders.v1.order_pb2 import ORDER_EVENT_KIND_PAYMENT, Order
 
 from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
 from deploy.local.payment_sim.models import Event
+from shared.testing.errors import refusal_of
 from tests.orders.counter import Crew, order_id
 from tests.orders.orders_client import line
 from tests.orders.refunding import FAILED, SUCCEEDED, books_agree, give_back, refund_in, through
@@ -148,3 +149,30 @@ async def test_one_whose_name_never_reached_us_is_known_by_ours(till: Till, crew
     await till.container.paying().refund_driver().drive(UUID(refund.name.rpartition("/")[2]))
     assert (await refund_in(till, crew.staff, refund.name)).state == FAILED
     assert (await till.payment(crew.staff, payment.name)).refunded.amount_minor == 0
+
+
+async def test_what_came_of_a_payment_that_had_failed_can_be_given_again_too(till: Till, crew: Crew) -> None:
+    """The order is paid by another payment since, which is left alone."""
+    order, other = await till.counter.ordered(crew.customer), await till.counter.ordered(crew.customer)
+    late = await till.pay(crew.customer, order, card="")
+    (intent,) = till.simulator.intents(order_id=str(order_id(order)))
+    await till.simulator.confirm(intent["id"], CARD)
+    await till.ended(crew.customer, late.name)
+    await till.counter.rows("update payment set state = 7, wish = 3, settled = false where order_id = %s", order_id(order))
+    await till.counter.rows("update customer_order set paid_at = null, state = 1 where order_id = %s", order_id(order))
+    till.simulator.set_faults(Fault(FaultKind.CARD, operation=Operation.REFUND, card=CARD))
+    await till.container.paying().driver().drive(UUID(late.name.rpartition("/")[2]))
+    (automatic,) = await till.refunds(crew.customer, order)
+    await refund_in(till, crew.staff, automatic.name, FAILED)
+
+    from_now_on_refunds_succeed(till)
+    assert (await refusal_of(give_back(till, crew.staff, order))).reason == "REFUND_NOT_POSSIBLE"
+    assert (await refusal_of(give_back(till, crew.staff, other, payment=late.name))).reason == "PAYMENT_NOT_FOUND"
+    refused = await refusal_of(give_back(till, crew.staff, order, payment=late.name, amount_minor=500))
+    assert (refused.reason, refused.metadata) == ("REFUND_NOT_POSSIBLE", {"refundable": "499"})
+    again = await through(till, crew, order, payment=late.name)
+
+    assert (again.payment, again.card_amount.amount_minor) == (late.name, 499)
+    assert (await till.payment(crew.staff, late.name)).refunded.amount_minor == 499
+    assert (await refusal_of(give_back(till, crew.staff, order, payment=late.name))).reason == "REFUND_NOT_POSSIBLE"
+    assert await books_agree(till)

@@ -234,6 +234,7 @@ class CreateRefundRequest(_message.Message):
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_FIELD_NUMBER: _builtins.int
     order: _builtins.str
     """`customers/{customer}/orders/{order}`."""
     amount_minor: _builtins.int
@@ -242,6 +243,10 @@ class CreateRefundRequest(_message.Message):
     """Why; shown to the customer."""
     request_id: _builtins.str
     """A UUID made by the caller and kept for retries."""
+    payment: _builtins.str
+    """`customers/{customer}/orders/{order}/payments/{payment}` to give back of; empty for the one that has paid the order. One that failed or was
+    given up can be named where money came all the same and the refund of that failed: an amount of it or all, no lines.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundLine]:
         """What to give back: lines, or an amount; neither means all that is left."""
@@ -254,10 +259,11 @@ class CreateRefundRequest(_message.Message):
         amount_minor: _builtins.int = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        payment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "lines", b"lines", "order", b"order", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "lines", b"lines", "order", b"order", "payment", b"payment", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

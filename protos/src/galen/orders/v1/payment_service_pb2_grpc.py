@@ -137,7 +137,7 @@ class PaymentServiceServicer:
         are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
         of an order of their own.
 
-        Errors: ORDER_NOT_FOUND, OWN_ORDER, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+        Errors: ORDER_NOT_FOUND, OWN_ORDER, PAYMENT_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,7 +63,7 @@ class PaymentServiceStub:
     are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
     of an order of their own.
 
-    Errors: ORDER_NOT_FOUND, OWN_ORDER, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+    Errors: ORDER_NOT_FOUND, OWN_ORDER, PAYMENT_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
     GetRefund: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.GetRefundRequest, _payment_service_pb2.GetRefundResponse]
     """Reads a refund.
@@ -134,7 +134,7 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
     of an order of their own.
 
-    Errors: ORDER_NOT_FOUND, OWN_ORDER, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+    Errors: ORDER_NOT_FOUND, OWN_ORDER, PAYMENT_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
     GetRefund: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetRefundRequest, _payment_service_pb2.GetRefundResponse]  # type: ignore[assignment]
     """Reads a refund.
@@ -226,7 +226,7 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
         of an order of their own.
 
-        Errors: ORDER_NOT_FOUND, OWN_ORDER, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
+        Errors: ORDER_NOT_FOUND, OWN_ORDER, PAYMENT_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -49,13 +49,22 @@ def wanted_of(request: messages.StartPaymentRequest) -> Wanted:
 
 
 def wanted_refund(request: messages.CreateRefundRequest) -> WantedRefund:
-    """Raises DuplicateSku."""
+    """Raises DuplicateSku, PaymentNotFound."""
     quantities: dict[str, int] = {}
     for line in request.lines:
         if line.sku in quantities:
             raise DuplicateSku(line.sku)
         quantities[line.sku] = line.quantity
-    return WantedRefund(quantities, request.amount_minor, request.reason)
+    return WantedRefund(quantities, request.amount_minor, request.reason, _named_payment(request))
+
+
+def _named_payment(request: messages.CreateRefundRequest) -> UUID | None:
+    """Raises PaymentNotFound."""
+    if not request.payment:
+        return None
+    if not request.payment.startswith(f"{request.order}/payments/"):
+        raise PaymentNotFound
+    return parse_payment(request.payment)[2]
 
 
 def payment_message(payment: Payment, *, to_payer: bool, to_staff: bool) -> payment_pb2.Payment:
