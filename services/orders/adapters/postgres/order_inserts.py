@@ -96,6 +96,17 @@ _RESERVE_OR_FAIL = positional(RESERVE_OR_FAIL)
 _ANSWER = "insert into request_log (actor, request_id, fingerprint, reply) values (%s, %s::uuid, %s::bytea, %s::jsonb)"
 
 
+async def claim(send: Send, key: RequestKey) -> bool:
+    """Tells whether the request is new and ours to do here, after waiting for any other of its key."""
+    (claimed,) = await send([(_CLAIM, _key_values(key))])
+    return len(claimed) > 0
+
+
+async def remember(send: Send, key: RequestKey, reply: str) -> None:
+    """Stores the reply of a request that was claimed in this transaction."""
+    await send([_remember(key, reply)])
+
+
 async def claim_and_read(send: Send, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
     """Begins. Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines."""
     claim = [] if key is None else [(_CLAIM, _key_values(key))]
@@ -114,8 +125,8 @@ async def insert_order(send: Send, order: Order, event: OrderEvent, words: Itera
 
 async def remember_and_reserve(send: Send, key: RequestKey | None, reply: str, reservation: Mapping[str, Any]) -> bool:
     """Stores the reply and holds the units; tells whether all could be held. The levels are locked last, from here to the commit."""
-    remember = [] if key is None else [(_REMEMBER, (reply, key.actor, str(key.request_id)))]
-    *_, moved = await send([*remember, named(_RESERVE, reservation)])
+    answer = [] if key is None else [_remember(key, reply)]
+    *_, moved = await send([*answer, named(_RESERVE, reservation)])
     return len(moved) == len(reservation["skus"])
 
 
@@ -136,6 +147,10 @@ async def place_order(
     except (errors.UniqueViolation, errors.DivisionByZero):
         return False
     return True
+
+
+def _remember(key: RequestKey, reply: str) -> Statement:
+    return _REMEMBER, (reply, key.actor, str(key.request_id))
 
 
 def _key_values(key: RequestKey) -> tuple[str, str, str]:

@@ -10,11 +10,11 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from services.orders.adapters.postgres import prescriptions
-from services.orders.adapters.postgres.order_inserts import claim_and_read, insert_order, remember_and_reserve
+from services.orders.adapters.postgres.order_inserts import claim, claim_and_read, insert_order, remember, remember_and_reserve
 from services.orders.adapters.postgres.order_limits import lock_ordered
 from services.orders.adapters.postgres.order_looks import find_reply, find_shortage, look
 from services.orders.adapters.postgres.order_placing import COMMITTED, COMMITTING, order_reservation, remembered
-from services.orders.adapters.postgres.order_round_trips import driver_of, sender
+from services.orders.adapters.postgres.order_round_trips import driver_of, sender, sender_in_transaction
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
 from services.orders.adapters.postgres.stock import PostgresStock, reservation_values
 from services.orders.adapters.postgres.transactions import Transaction, Transactions
@@ -42,7 +42,8 @@ class PostgresOrderTransaction:
         self.stock = PostgresStock(transaction.connection, round_trips)
 
     async def answered(self, key: RequestKey) -> Order | None:
-        return await self._transaction.answered(key, Order)
+        send = await sender_in_transaction(self._round_trips, self._connection)
+        return None if await claim(send, key) else self._transaction.read(await find_reply(send, key), Order)
 
     async def now(self) -> datetime:
         now: datetime = (await self._connection.execute(select(func.clock_timestamp()))).scalar_one()
@@ -84,7 +85,8 @@ class PostgresOrderTransaction:
         await self._orders.record(before, outcome.order, outcome.event)
 
     async def remember(self, key: RequestKey, answer: Order) -> None:
-        await self._transaction.remember(key, Order, remembered(answer))
+        send = await sender_in_transaction(self._round_trips, self._connection)
+        await remember(send, key, self._transaction.reply(Order, remembered(answer)))
 
     async def commit(self) -> None:
         self._faults.reach(COMMITTING)
