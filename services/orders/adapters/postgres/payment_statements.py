@@ -107,8 +107,9 @@ def insert(started: Payment) -> Statement:
 
 
 def store(changed: Payment) -> Statement:
-    """Stores all of a payment. Until it has come to its end somebody looks after it."""
-    look_after_s = None if changed.is_final else _look_after(changed).total_seconds()
+    """Stores all of a payment. Until it has come to its end, and people have decided on it if they have to, somebody looks after it."""
+    is_done = changed.is_final and not changed.quarantined
+    look_after_s = None if is_done else _look_after(changed).total_seconds()
     return named(_STORE, payment_values(changed) | {"look_after_s": look_after_s})
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from uuid import UUID, uuid4
+
 import pytest
+from galen.orders.v1 import payment_pb2
 from galen.orders.v1 import payment_service_pb2 as messages
 
 from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
+from services.orders.application.payments.ports import Draft
+from services.orders.domain.payments.facts import Fact, FactKind
+from shared.clock import SystemClock
 from shared.testing.errors import refusal_of
 from tests.orders.counter import Crew, order_id
 from tests.orders.refunding import give_back, refund_in
-from tests.orders.till import Till, eventually
+from tests.orders.till import TIMEOUT_S, Till, eventually
 
 
 class Meter:
@@ -66,3 +72,26 @@ async def test_what_is_stuck_and_what_was_given_back_is_told(till: Till, crew: C
     await till.counter.rows(change, True, order_id(waiting))
     await till.look()
     assert meter.value("payments_quarantined") == 1
+
+
+async def test_money_that_does_not_fit_is_told_though_the_payment_had_ended_until_somebody_decides(till: Till, crew: Crew) -> None:
+    """Red while only payments that had not ended were looked after."""
+    order = await till.counter.ordered(crew.customer)
+    paid = await till.pay(crew.customer, order)
+    meter, payment_id = Meter(till), UUID(paid.name.rpartition("/")[2])
+    await till.look()
+    before = meter.value("payments_quarantined")
+    again = Fact(FactKind.CAPTURED, "ch_again", SystemClock().now(), 1, paid.total.currency_code)
+    payment, _ = await till.container.paying().records().record(payment_id, Draft(facts=(again,)))
+    assert (payment.is_final, payment.quarantined) == (True, True)
+
+    await till.look()
+    assert meter.value("payments_quarantined") == before + 1
+
+    seen = await till.payment(crew.admin, paid.name)
+    request = messages.ResolveQuarantineRequest(
+        name=paid.name, decision=payment_pb2.QUARANTINE_DECISION_ACCEPT, etag=seen.etag, reason="r", request_id=str(uuid4())
+    )
+    await till.payments.ResolveQuarantine(request, metadata=crew.admin.metadata, timeout=TIMEOUT_S)
+    await till.look()
+    assert meter.value("payments_quarantined") == before
