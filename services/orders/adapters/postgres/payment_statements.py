@@ -17,15 +17,15 @@ from services.orders.adapters.postgres.order_round_trips import named, positiona
 from services.orders.adapters.postgres.payment_rows import FACT_COLUMNS, PAYMENT_COLUMNS, fact_values, payment_values
 from services.orders.adapters.postgres.payment_tables import payment, payment_fact
 from services.orders.domain.payments.facts import Fact
-from services.orders.domain.payments.model import ENDED, Payment, PaymentState
+from services.orders.domain.payments.model import ENDED, Card, Payment, PaymentState, Points
 from shared.ids import read_id
 from shared.postgres.round_trips import Statement
 
 BEGIN: Statement = ("begin", ())
 COMMIT: Statement = ("commit", ())
 # How long an answer that may have got lost is waited for, and how often a payer's own doing is looked for. Where people are waited for, it
-# is looked seldom: nothing but the provider's own message can come of it.
-BACKSTOP, LOOK_AFTER, LOOK_SELDOM = timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=15)
+# is looked seldom: nothing but the provider's own message can come of it. Who has just asked may have died before the answer.
+LOOK_SOON, LOOK_AFTER, LOOK_SELDOM = timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=15)
 
 
 def _parameters(table: Table) -> dict[str, str]:
@@ -103,7 +103,7 @@ def find(intent: str, payment_id: str) -> Statement:
 
 def insert(started: Payment) -> Statement:
     """Stores a new payment. Whoever starts it drives it at once; if they don't come to an end, somebody looks after it soon."""
-    return named(_INSERT, payment_values(started) | {"look_after_s": BACKSTOP.total_seconds()})
+    return named(_INSERT, payment_values(started) | {"look_after_s": LOOK_SOON.total_seconds()})
 
 
 def store(changed: Payment) -> Statement:
@@ -119,4 +119,7 @@ def add_facts(payment_id: UUID, facts: Sequence[Fact]) -> Sequence[Statement]:
 
 
 def _look_after(changed: Payment) -> timedelta:
-    return LOOK_SELDOM if changed.quarantined or changed.state is PaymentState.AUTHORIZED else LOOK_AFTER
+    if changed.quarantined or changed.state is PaymentState.AUTHORIZED:
+        return LOOK_SELDOM
+    is_asked = changed.card_standing is Card.ASKED or changed.points_standing is Points.ASKED
+    return LOOK_SOON if is_asked else LOOK_AFTER

@@ -18,7 +18,7 @@ from services.orders.domain.errors import OrderNotFound, OrderStateRefused
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.commands import PAYMENT
 from services.orders.domain.ordering.model import Action, EventKind, Order, OrderEvent, State
-from services.orders.domain.payments.changes import settled, shown
+from services.orders.domain.payments.changes import finished, settled, shown
 from services.orders.domain.payments.facts import Fact
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.refunding import given_by, left_of, refund_amount, refund_lines
@@ -143,7 +143,7 @@ class PaymentsToFollow:
         if payment is None or not payment.may_pay:
             raise OrderStateRefused((event.from_state or order.state).name, [])
         if order.state is State.PAID:
-            await writes.store(shown(settled(payment), event.created_at))
+            await writes.store(shown(finished(settled(payment)), event.created_at))
 
     async def _take(self, connection: AsyncConnection, order: Order) -> None:
         writes = PaymentWrites(connection, self._round_trips)

@@ -123,8 +123,8 @@ class PostgresPayments:
         due = (
             select(payment.c.payment_id)
             .where(payment.c.look_at <= func.statement_timestamp())
-            # Those first that nobody drives: whoever started them has died.
-            .order_by(payment.c.state != PaymentState.STARTED, payment.c.look_at)
+            # Those first that wait for nobody: whoever drove them has died.
+            .order_by(payment.c.state.not_in((PaymentState.STARTED, PaymentState.PENDING)), payment.c.look_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )

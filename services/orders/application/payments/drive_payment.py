@@ -119,10 +119,12 @@ class DrivePayment:
         return await self._change(payment, lambda now: changes.points_held(now, hold))
 
     async def _create_intent(self, payment: Payment) -> Known:
-        known = await self._change(payment, changes.asked)
-        payment, _ = known
-        if payment.card_standing is not Card.ASKED:
-            return known
+        # A card may be charged at once: never if the payment was given up meanwhile.
+        if payment.card or payment.card_standing is not Card.ASKED:
+            known = await self._change(payment, changes.asked)
+            payment, _ = known
+            if payment.card_standing is not Card.ASKED:
+                return known
         try:
             intent = await self._provider.create_intent(payment)
         except KeySpent:

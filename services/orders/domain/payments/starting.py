@@ -10,7 +10,8 @@ from services.orders.domain.errors import PaymentUnderWay, PointsAmountInvalid
 from services.orders.domain.ordering.changes import Command, Outcome, happened, judge
 from services.orders.domain.ordering.model import Action, Actor, EventKind, Order
 from services.orders.domain.ordering.transitions import Caller
-from services.orders.domain.payments.model import Method, Payment
+from services.orders.domain.payments.changes import asked
+from services.orders.domain.payments.model import Method, Payment, PaymentState
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,14 @@ def start(order: Order, live: Payment | None, wanted: Wanted, caller: Caller, pa
         created_at=now,
         updated_at=now,
     )
-    return payment, actor
+    return _asking(payment), actor
+
+
+def _asking(payment: Payment) -> Payment:
+    """Returns the payment with its first step noted, if no money can come of that should it be given up before: the payer confirms it."""
+    if payment.card or payment.points_minor:
+        return payment
+    return replace(asked(payment), state=PaymentState.PENDING)
 
 
 def _points_of(wanted: Wanted, payable: int) -> int:

@@ -22,7 +22,7 @@ from services.orders.application.payments.ports import (
 from services.orders.domain.ordering.model import State
 from services.orders.domain.payments.changes import settled, shown, with_standing
 from services.orders.domain.payments.facts import Fact, FactKind, fold
-from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund, Wish
+from services.orders.domain.payments.model import Card, Method, Payment, PaymentState, Refund, Wish
 from services.orders.domain.payments.saga import OrderStanding
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,7 +30,9 @@ ORDER = UUID(int=2)
 
 
 def a_payment(*, card_minor: int = 700, points_minor: int = 300, manual_capture: bool = False, card: str = "pm_card_visa") -> Payment:
+    """As it has just started: an intent that the payer confirms is about to be asked for."""
     method = Method.MIXED if card_minor and points_minor else (Method.CARD if card_minor else Method.POINTS)
+    is_asked = not card and not points_minor
     return Payment(
         id=UUID(int=1),
         order_id=ORDER,
@@ -44,6 +46,8 @@ def a_payment(*, card_minor: int = 700, points_minor: int = 300, manual_capture:
         created_at=START,
         updated_at=START,
         card=card if card_minor else "",
+        card_standing=Card.ASKED if is_asked else Card.NOT_ASKED,
+        state=PaymentState.PENDING if is_asked else PaymentState.STARTED,
     )
 
 

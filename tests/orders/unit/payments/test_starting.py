@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.orders.domain.errors import OperationPending, OrderStateRefused, PaymentUnderWay, PointsAmountInvalid
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.model import EventKind, Order, Pending, State, Times
-from services.orders.domain.payments.model import Method, Payment
+from services.orders.domain.payments.model import Card, Method, Payment
 from services.orders.domain.payments.starting import Wanted, noted, start
 from tests.orders.unit.ordering.orders import OWNER, a_line, an_order, caller
 from tests.orders.unit.payments.outside import a_payment
@@ -47,6 +47,15 @@ def test_whatever_is_asked_for_card_and_points_sum_to_what_the_order_costs(metho
     assert (payment.card_minor == 0, payment.points_minor == 0) == (method is Method.POINTS, method is Method.CARD)
     assert bool(payment.card) is bool(payment.card_minor)
     assert (payment.order_id, payment.customer_id, payment.currency) == (order.id, order.customer_id, order.currency)
+
+
+@pytest.mark.parametrize(
+    ("points", "card", "standing"), [(0, "", Card.ASKED), (0, "pm_card_visa", Card.NOT_ASKED), (1, "", Card.NOT_ASKED)]
+)
+def test_the_provider_is_as_good_as_asked_only_where_no_money_can_come_of_it(points: int, card: str, standing: Card) -> None:
+    method = Method.MIXED if points else Method.CARD
+
+    assert started(an_order(), Wanted(method, points, card)).card_standing is standing
 
 
 @pytest.mark.parametrize("rx", [False, True])
