@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.orders.adapters.postgres.order_rows import EVENT_COLUMNS, ORDER_COLUMNS, event_of, order_of
-from services.orders.adapters.postgres.tables import customer_order, order_event
+from services.orders.adapters.postgres.order_round_trips import sender
+from services.orders.adapters.postgres.order_rows import EVENT_COLUMNS, ORDER_COLUMNS, locked_order, told_event
 from services.orders.domain.notifications.notification import Channel, is_told
 from services.orders.domain.ordering.model import EventKind, Order, OrderEvent, State
 from shared.jobs.queue import JobQueue
-from shared.postgres.round_trips import Statement
+from shared.postgres.round_trips import RoundTrips, Statement
 
 NOTIFY_JOB = "notify"
 REGISTER_PURCHASE_JOB = "register_purchase"
+
+_EVENT = f"select {', '.join(column.name for column in EVENT_COLUMNS)} from order_event where order_id = %s::uuid and number = %s::int"  # noqa: S608
+_ORDER = f"select {', '.join(column.name for column in ORDER_COLUMNS)} from customer_order where order_id = %s::uuid"  # noqa: S608
 
 
 class NotificationsToSend:
@@ -56,13 +58,11 @@ class PostgresEvents:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._round_trips = RoundTrips()
 
     async def read(self, order_id: UUID, number: int) -> tuple[Order, OrderEvent] | None:
         """Returns the event and its order as it is now, without lines; None if there is no such event."""
         async with self._engine.connect() as connection:
-            event = await connection.execute(
-                select(*EVENT_COLUMNS).where(order_event.c.order_id == order_id, order_event.c.number == number)
-            )
-            event_row = event.first()
-            order_row = (await connection.execute(select(*ORDER_COLUMNS).where(customer_order.c.order_id == order_id))).first()
-        return None if event_row is None or order_row is None else (order_of(order_row, ()), event_of(event_row))
+            send = await sender(self._round_trips, connection)
+            events, orders = await send([(_EVENT, (str(order_id), str(number))), (_ORDER, (str(order_id),))])
+        return (locked_order(orders[0], ()), told_event(events[0])) if events and orders else None

@@ -42,6 +42,7 @@ _TEXTS = ("assignee", "preparer", "reviewer", "tracking_number", "pickup_code", 
 # The columns of a line, with one of its lots if it has any.
 LINE_FIELDS = (*(column.name for column in order_item.c), "lot_id", "lot_quantity", "lot_number", "expires_on")
 _ORDER_FIELDS = tuple(column.name for column in ORDER_COLUMNS)
+_EVENT_FIELDS = tuple(column.name for column in EVENT_COLUMNS)
 _LineRow: TypeAlias = Row[Any] | SimpleNamespace
 
 _IDS = bindparam("order_ids", type_=ARRAY(Uuid))
@@ -156,7 +157,12 @@ def _lot(row: _LineRow) -> LineLot:
     return LineLot(row.lot_id, row.lot_number, row.expires_on, row.lot_quantity)
 
 
-def event_of(row: Row[Any]) -> OrderEvent:
+def told_event(row: TupleRow) -> OrderEvent:
+    """Returns the event of a plain row of EVENT_COLUMNS."""
+    return event_of(SimpleNamespace(**dict(zip(_EVENT_FIELDS, row, strict=True))))
+
+
+def event_of(row: Row[Any] | SimpleNamespace) -> OrderEvent:
     """Returns the event of a row of EVENT_COLUMNS."""
     return OrderEvent(
         order_id=row.order_id,

@@ -21,7 +21,6 @@ from services.orders.domain.payments.model import ENDED, Card, Payment, PaymentS
 from shared.ids import read_id
 from shared.postgres.round_trips import Statement
 
-BEGIN: Statement = ("begin", ())
 COMMIT: Statement = ("commit", ())
 # How long an answer that may have got lost is waited for, and how often a payer's own doing is looked for. Where people are waited for, it
 # is looked seldom: nothing but the provider's own message can come of it. Who has just asked may have died before the answer.

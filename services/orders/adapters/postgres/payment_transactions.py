@@ -39,7 +39,7 @@ class PostgresPaymentTransaction:
         self._transaction = transaction
         self._connection = transaction.connection
         self._jobs = jobs
-        self._orders = OrderWrites(self._connection, announcements)
+        self._orders = OrderWrites(self._connection, announcements, round_trips)
         self._payments = PaymentWrites(self._connection, round_trips)
         self._refunds = RefundWrites(self._connection)
 
@@ -82,8 +82,7 @@ class PostgresPaymentTransaction:
         await self._jobs.enqueue(self._connection, DRIVE_PAYMENT_JOB, after_s=BACKSTOP_S, payment_id=str(payment.id))
 
     async def store_order(self, before: Order, outcome: Outcome) -> None:
-        await self._orders.store(before, outcome.order)
-        await self._orders.append_event(outcome.order, outcome.event)
+        await self._orders.record(before, outcome.order, outcome.event)
 
     async def commit(self, key: RequestKey | None, answer: UUID) -> None:
         if key is None:

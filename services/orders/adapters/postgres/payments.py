@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from psycopg.pq import TransactionStatus
 from sqlalchemy import Select, case, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.orders.adapters.postgres import payment_statements as statements
-from services.orders.adapters.postgres.order_round_trips import Send, driver_of, sender
+from services.orders.adapters.postgres.order_round_trips import BEGIN, Send, sender, sender_in_transaction
 from services.orders.adapters.postgres.payment_rows import PAYMENT_COLUMNS, fact_of, payment_of, standing_of
 from services.orders.adapters.postgres.payment_tables import payment
 from services.orders.adapters.postgres.tables import customer_order
@@ -39,7 +38,7 @@ _UNDER_WAY = text("""
 
 
 class PaymentWrites:
-    """Payments inside a transaction that has begun. The order, if it is needed, is locked before."""
+    """Payments inside a transaction. The order, if it is needed, is locked before."""
 
     def __init__(self, connection: AsyncConnection, round_trips: RoundTrips) -> None:
         self._connection = connection
@@ -74,10 +73,8 @@ class PaymentWrites:
         return [*known, *new]
 
     async def _send(self, *each: Statement) -> Sequence[Rows]:
-        driver = await driver_of(self._connection)
-        # What is sent outside of a transaction would be committed at once.
-        assert driver.pgconn.transaction_status == TransactionStatus.INTRANS
-        return await self._round_trips.send(driver, each)
+        send = await sender_in_transaction(self._round_trips, self._connection)
+        return await send(each)
 
 
 class PostgresPayments:
@@ -98,7 +95,7 @@ class PostgresPayments:
         """Two round trips: what is stored, what it becomes."""
         asked = (statements.lock(payment_id), statements.read_facts(payment_id), statements.read_standing(payment_id))
         async with self._sending() as send:
-            _, found, facts, order = await send([statements.BEGIN, *asked])
+            _, found, facts, order = await send([BEGIN, *asked])
             before = _first(found)
             if before is None:
                 raise PaymentNotFound

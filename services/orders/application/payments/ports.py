@@ -252,8 +252,8 @@ class PaymentStart(Protocol):
         Raises OrderNotFound, RequestIdReused.
         """
 
-    async def store(self, payment: Payment, noted: Outcome, key: RequestKey) -> None:
-        """Stores the new payment, the order with the event of it, and the answer of the request, and makes all of it happen."""
+    async def store(self, payment: Payment, before: Order, noted: Outcome, key: RequestKey) -> None:
+        """Stores the new payment, the order that was locked, the event of it and the answer of the request, and makes all of it happen."""
 
 
 class PaymentStarts(Protocol):

@@ -80,5 +80,5 @@ class StartPayment:
             order, now = found.order, found.now
             payment, actor = start(order, found.live, wanted, caller, self._identifiers.order_id(), now)
             outcome = noted(order, payment, actor, now, time_to_pay=self._time_to_pay, is_first=found.payments == 0)
-            await transaction.store(payment, outcome, key)
+            await transaction.store(payment, order, outcome, key)
             return payment, OrderStanding.of(outcome.order)

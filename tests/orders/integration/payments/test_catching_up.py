@@ -77,6 +77,7 @@ async def test_only_the_end_of_the_list_is_looked_through_again(till: Till, crew
 
 async def test_a_list_that_could_not_be_stored_is_looked_through_again(till: Till, crew: Crew, provider: ListedSince) -> None:
     messages = taking(till, provider)
+    await till.pay(crew.customer, await till.counter.ordered(crew.customer), card="")
     await messages.catch_up()
     await till.pay(crew.customer, await till.counter.ordered(crew.customer), card="")
     await till.counter.rows("alter table webhook_event rename to webhook_events")
