@@ -30,7 +30,7 @@ class PostPoints:
         """
         check(command)
         await self._programs.require(command.account.program)
-        caller = f"{command.actor} {command.account}"  # a service that acts for many must not be held up by one of them
+        caller = command.actor, command.account  # a service that acts for many must not be held up by one of them
         self._refusals.check(caller)
         (outcome,) = await self._ledger.post(Group([command]))
         error = error_of(outcome)
