@@ -320,11 +320,8 @@ class OrderMachine(ShelfMachine):
         self.model.adopt(order_id, self.shown(order_id).state.name)
 
     def unpaid(self) -> list[UUID]:
-        """Returns orders that nobody has begun to pay or to end.
-
-        Not those on prescription: a cancellation that crosses their authorisation leaves them under review without a payment.
-        """
-        here = [(order_id, one) for order_id, one in self.model.orders.items() if not one.on_prescription]
+        """Returns orders that nobody has begun to pay or to end."""
+        here = self.model.orders.items()
         return [order_id for order_id, one in here if one.state == PENDING_PAYMENT and not one.payment and not one.ending]
 
     def recalled(self, answer: Recall, sku: str, number: str) -> None:

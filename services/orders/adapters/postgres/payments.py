@@ -101,10 +101,11 @@ class PostgresPayments:
                 raise PaymentNotFound
             known = [fact_of(row) for row in facts]
             new = news(known, draft.facts)
-            after = draft.change(with_standing(before, fold(before, [*known, *new])))
+            standing = standing_of(order[0])
+            after = draft.changed(with_standing(before, fold(before, [*known, *new])), standing)
             after = before if is_same(before, after) else shown(after, order[0][0])
             await send([*statements.add_facts(payment_id, new), statements.store(after), statements.COMMIT])
-        return after, standing_of(order[0])
+        return after, standing
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
         async with self._sending() as send:

@@ -39,7 +39,10 @@ class LivePayments:
         payment = await self._records.live_of(order.id)
         if payment is None:
             return Verdict.CANCELLED
-        payment, standing = await self._records.record(payment.id, Draft(lambda now: changes.given_up(now, Wish.GIVE_UP)))
+        give_up = Draft(lambda now: changes.given_up(now, Wish.GIVE_UP), while_order_is=order.state)
+        payment, standing = await self._records.record(payment.id, give_up)
+        if standing.state is not order.state:
+            return Verdict.UNKNOWN  # of an order that is no more: whoever asks looks at it again
         try:
             async with asyncio.timeout(self._patience_s()):
                 payment = await self._driver().go_on(payment, standing)

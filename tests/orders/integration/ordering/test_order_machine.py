@@ -18,9 +18,14 @@ from services.orders.adapters.postgres import order_statements, prescriptions, s
 from services.orders.adapters.postgres.payment_transactions import PaymentsToFollow
 from services.orders.adapters.postgres.stock import PostgresStock
 from services.orders.adapters.postgres.stock_writes import PostgresStockWrite
+from services.orders.application.ordering.ports import Verdict
+from services.orders.domain.errors import OrderStateRefused
+from services.orders.domain.ordering import commands
+from services.orders.domain.ordering.model import Order, State
 from services.orders.settings import OrdersSettings
-from tests.orders.order_machine import OrderBooks, OrderMachine
-from tests.orders.order_model import PAYS
+from tests.orders.order_machine import STAFF, OrderBooks, OrderMachine
+from tests.orders.order_model import ASKS_THE_PAYER, PAYS
+from tests.orders.shelf_machine import key
 from tests.orders.shop import shop_database
 
 # Nothing is made smaller that fails: that takes longer than a test may.
@@ -41,6 +46,35 @@ def test_orders_and_stock_are_what_the_model_counts_whatever_happens(books: Orde
             super().__init__(books)
 
     run_state_machine_as_test(MachineOfBooks, settings=EFFORT)
+
+
+def test_a_cancellation_that_crosses_the_authorisation_gives_up_no_payment_that_the_order_relies_on(
+    books: OrderBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = OrderMachine(books)
+    machine.begin()
+    order_id = list(machine.model.orders)[UNPAID]
+    machine.pay(0, ASKS_THE_PAYER, share=0)
+    note = machine.shown(order_id).payment
+    assert note is not None
+    payment_id = note.id
+    arbiter = books.container.arbiter()
+    cancel = arbiter.cancel
+
+    async def the_payer_confirms_before(order: Order) -> Verdict:
+        if books.banks.of(payment_id).status == "action":
+            books.banks.of(payment_id).pay()
+            await books.payments.look(payment_id)
+        return await cancel(order)
+
+    monkeypatch.setattr(arbiter, "cancel", the_payer_confirms_before)
+    with pytest.raises(OrderStateRefused):
+        books.run(books.orders.change.request(machine.customer, order_id, commands.cancel(machine.ann, "", ""), key()))
+
+    assert machine.shown(order_id).state is State.UNDER_REVIEW
+    assert machine.asked(order_id, commands.approve(STAFF, machine.etag(order_id))) == ""
+    machine.settle_down()
+    assert machine.shown(order_id).state is State.PAID
 
 
 # The orders that are there from the beginning, by their place.

@@ -296,7 +296,7 @@ class MemoryRecords:
         await self.order.trouble.turn()
         self.facts |= set(draft.facts)
         folded = with_standing(self.payment, fold(self.payment, self.facts))
-        self.payment = shown(draft.change(folded), START)
+        self.payment = shown(draft.changed(folded, self.order.standing), START)
         return self.payment, self.order.standing
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
