@@ -80,10 +80,11 @@ def served(command: Sequence[str], folder: Path, settings: Mapping[str, str]) ->
 
 
 @contextmanager
-def provider_served(folder: Path, *, latency_s: float) -> Iterator[Server]:
+def provider_served(folder: Path, *, latency_s: float, settings: Mapping[str, str]) -> Iterator[Server]:
     """Runs the simulated card provider until the block ends; each answer takes that long at least."""
     address = f"127.0.0.1:{free_port()}"
-    environment = os.environ | {"RUN_ADDRESS": address, "PAYMENT_SIM_LATENCY_S": str(latency_s), "LOG_FORMAT": "json"}
+    own = {"RUN_ADDRESS": address, "PAYMENT_SIM_LATENCY_S": str(latency_s), "LOG_FORMAT": "json"}
+    environment = os.environ | own | dict(settings)
     log_file = folder / "payment-sim.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "deploy.local.payment_sim"], env=environment, stdout=log, stderr=log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +14,7 @@ from galen.balance.v1 import balance_service_pb2
 from galen.orders.v1 import payment_pb2, payment_service_pb2
 
 from deploy.local.payment_sim.testing import API_KEY
+from shared.testing.servers import free_port
 from tests.benchmarks.figures import Held, compare
 from tests.benchmarks.http2_load import percentile_ms
 from tests.benchmarks.machine import describe
@@ -26,6 +27,8 @@ from tests.benchmarks.report import PAYMENTS, Run, Section, write
 from tests.benchmarks.servers import BenchmarkFailed, Server, postgres_cpu_s, provider_served, served
 
 EMPTY = ("-m", "tests.benchmarks.server", "empty")
+GATEWAY = ("-m", "services.gateway", "serve")
+WEBHOOK_SECRET = "whsec_of_the_bench"
 START = "/galen.orders.v1.PaymentService/StartPayment"
 EMPTY_CALL = "/galen.balance.v1.BalanceService/WithdrawPoints"
 CARD = payment_pb2.PAYMENT_METHOD_CARD
@@ -33,13 +36,13 @@ SETTLED_WITHIN_S = 60.0
 WARM_UP = 20
 MAKERS = 8
 JOBS_LEFT = "select exists (select from orders.procrastinate_jobs where status in ('todo', 'doing'))"
-COLUMNS = {"server": "server", "postgres": "PostgreSQL", "provider": "provider", "generator": "generator"}
+COLUMNS = {"server": "server", "postgres": "PostgreSQL", "gateway": "gateway", "provider": "provider", "generator": "generator"}
 INTRODUCTION = """\
-{per_s} calls a second in an open loop: each is sent when it is due, and its latency counts from then. The provider is a process of its
-own (`galen payment-sim`) that takes {provider_ms} ms for each answer; orders is one process that also works off jobs, feed and looks. Every
-call goes through the whole chain, commits the payment, asks the provider and commits what it said; with a card it goes on until the order
-is PAID. An empty call goes through the same chain to a handler that does nothing. {rounds} measurements of {seconds:g} s of each, made in
-turns, counted together.
+{per_s} calls a second in an open loop: each is sent when it is due, and its latency counts from then. The provider is a process of its own
+(`galen payment-sim`) that takes {provider_ms} ms for each answer and sends its webhooks through the gateway; orders is one process that
+also works off jobs, feed, messages and looks. Every call goes through the whole chain, commits the payment, asks the provider and commits
+what it said; with a card it goes on until the order is PAID. An empty call goes through the same chain to a handler that does nothing.
+{rounds} measurements of {seconds:g} s of each, made in turns, counted together.
 """
 
 Say = Callable[[str], None]
@@ -81,6 +84,7 @@ class _Till:
     bench: OrdersBench
     orders: Server
     provider: Server
+    gateway: Server
     empty: Server
 
     def sample(self, name: str, count: int) -> _Sample:
@@ -102,7 +106,8 @@ class _Till:
         return Measured(len(latencies_s) / elapsed_s, percentile_ms(latencies_s, 0.5), percentile_ms(latencies_s, 0.99), cpu_us)
 
     def _cpu_s(self, server: Server) -> dict[str, float]:
-        return {"server": server.cpu_s, "postgres": postgres_cpu_s(self.bench.postgres), "provider": self.provider.cpu_s}
+        postgres = postgres_cpu_s(self.bench.postgres)
+        return {"server": server.cpu_s, "postgres": postgres, "gateway": self.gateway.cpu_s, "provider": self.provider.cpu_s}
 
     def _starts(self, name: str, count: int) -> list[bytes]:
         """Makes that many orders and returns the requests that start their payments, when nothing of before is left to do."""
@@ -134,16 +139,22 @@ class _Till:
 
 @contextmanager
 def _till(bench: OrdersBench, folder: Path) -> Iterator[_Till]:
-    key = folder / "provider.key"
+    key, secrets, edge = folder / "provider.key", folder / "webhooks.secret", f"127.0.0.1:{free_port()}"
     key.write_text(API_KEY)
-    with provider_served(folder, latency_s=PROVIDER_MS / 1000) as provider:
+    secrets.write_text(WEBHOOK_SECRET)
+    webhooks = {"PAYMENT_SIM_WEBHOOK_URL": f"http://{edge}/webhooks/payments", "PAYMENT_SIM_WEBHOOK_SECRETS_FILE": str(secrets)}
+    with ExitStack() as stack:
+        provider = stack.enter_context(provider_served(folder, latency_s=PROVIDER_MS / 1000, settings=webhooks))
         settings = {
             "BACKGROUND_WORK": "true",
             "PAYMENT_PROVIDER_ADDRESS": f"http://{provider.address}",
             "PAYMENT_PROVIDER_KEY_FILE": str(key),
+            "PAYMENT_WEBHOOK_SECRETS_FILE": str(secrets),
         }
-        with bench.serving(bench.uri, **settings) as orders, served(EMPTY, folder, {**bench.settings, "DATABASE_URI": bench.uri}) as empty:
-            yield _Till(bench, orders, provider, empty)
+        orders = stack.enter_context(bench.serving(bench.uri, **settings))
+        gateway = stack.enter_context(served(GATEWAY, folder, {**bench.settings, "RUN_ADDRESS": edge, "ORDERS_ADDRESS": orders.address}))
+        empty = stack.enter_context(served(EMPTY, folder, {**bench.settings, "DATABASE_URI": bench.uri}))
+        yield _Till(bench, orders, provider, gateway, empty)
 
 
 def _rounds(plan: PaymentsPlan, till: _Till, say: Say) -> dict[str, list[_Sample]]:
