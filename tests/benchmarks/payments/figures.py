@@ -7,7 +7,10 @@ from tests.benchmarks.measured import Measured
 
 PER_S = 20
 PROVIDER_MS = 50
+# What the simulated provider does for an answer takes the rest.
+PROVIDER_WAITS_MS = 48
 TITLES = {
+    "provider": "the provider alone: an intent, one at a time",
     "start_empty": "WithdrawPoints, empty handler",
     "start": "StartPayment, the payer confirms at the provider",
     "start_charged": "StartPayment with a card: charged, stock sold, order PAID",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -22,7 +24,7 @@ from tests.benchmarks.measured import Measured
 from tests.benchmarks.open_loop import OpenLoop, open_loop
 from tests.benchmarks.orders import data
 from tests.benchmarks.orders.workbench import OrdersBench, orders_workbench
-from tests.benchmarks.payments.figures import FIGURES, PER_S, PROVIDER_MS, TITLES
+from tests.benchmarks.payments.figures import FIGURES, PER_S, PROVIDER_MS, PROVIDER_WAITS_MS, TITLES
 from tests.benchmarks.report import PAYMENTS, Run, Section, write
 from tests.benchmarks.servers import BenchmarkFailed, Server, postgres_cpu_s, provider_served, served
 
@@ -39,7 +41,7 @@ JOBS_LEFT = "select exists (select from orders.procrastinate_jobs where status i
 COLUMNS = {"server": "server", "postgres": "PostgreSQL", "gateway": "gateway", "provider": "provider", "generator": "generator"}
 INTRODUCTION = """\
 {per_s} calls a second in an open loop: each is sent when it is due, and its latency counts from then. The provider is a process of its own
-(`galen payment-sim`) that takes {provider_ms} ms for each answer and sends its webhooks through the gateway; orders is one process that
+(`galen payment-sim`) that answers in {provider_ms} ms and sends its webhooks through the gateway; orders is one process that
 also works off jobs, feed, messages and looks. Every call goes through the whole chain, commits the payment, asks the provider and commits
 what it said; with a card it goes on until the order is PAID. An empty call goes through the same chain to a handler that does nothing.
 {rounds} measurements of {seconds:g} s of each, made in turns, counted together.
@@ -89,6 +91,9 @@ class _Till:
 
     def sample(self, name: str, count: int) -> _Sample:
         """Raises BenchmarkFailed if a call was refused."""
+        if name == "provider":
+            with provider_served(self.bench.folder, latency_s=PROVIDER_WAITS_MS / 1000, settings={}) as alone:
+                return _Sample(_asked(alone.address, count), {})
         server = self.empty if name == "start_empty" else self.orders
         path, bodies = (EMPTY_CALL, _empties(count)) if name == "start_empty" else (START, self._starts(name, count))
         before = self._cpu_s(server)
@@ -100,7 +105,7 @@ class _Till:
 
     def measured(self, name: str, samples: Sequence[_Sample]) -> Measured:
         latencies_s = sorted(latency for sample in samples for latency in sample.load.latencies_s)
-        users = COLUMNS if name != "start_empty" else ("server", "generator")
+        users = {"provider": (), "start_empty": ("server", "generator")}.get(name, tuple(COLUMNS))
         cpu_us = {user: 1e6 * sum(sample.cpu_s[user] for sample in samples) / len(latencies_s) for user in users}
         elapsed_s = sum(sample.load.elapsed_s for sample in samples)
         return Measured(len(latencies_s) / elapsed_s, percentile_ms(latencies_s, 0.5), percentile_ms(latencies_s, 0.99), cpu_us)
@@ -137,6 +142,20 @@ class _Till:
                 time.sleep(0.1)
 
 
+def _asked(address: str, count: int) -> OpenLoop:
+    """Makes that many intents, one after the other."""
+    form = urllib.parse.urlencode({"amount": 500, "currency": "eur"})
+    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/x-www-form-urlencoded"}
+    began, latencies_s = time.perf_counter(), []
+    with closing(http.client.HTTPConnection(address)) as connection:
+        for _ in range(count):
+            asked = time.perf_counter()
+            connection.request("POST", "/v1/payment_intents", form, headers)
+            connection.getresponse().read()
+            latencies_s.append(time.perf_counter() - asked)
+    return OpenLoop(latencies_s, [], time.perf_counter() - began, 0.0)
+
+
 @contextmanager
 def _till(bench: OrdersBench, folder: Path) -> Iterator[_Till]:
     key, secrets, edge = folder / "provider.key", folder / "webhooks.secret", f"127.0.0.1:{free_port()}"
@@ -144,7 +163,7 @@ def _till(bench: OrdersBench, folder: Path) -> Iterator[_Till]:
     secrets.write_text(WEBHOOK_SECRET)
     webhooks = {"PAYMENT_SIM_WEBHOOK_URL": f"http://{edge}/webhooks/payments", "PAYMENT_SIM_WEBHOOK_SECRETS_FILE": str(secrets)}
     with ExitStack() as stack:
-        provider = stack.enter_context(provider_served(folder, latency_s=PROVIDER_MS / 1000, settings=webhooks))
+        provider = stack.enter_context(provider_served(folder, latency_s=PROVIDER_WAITS_MS / 1000, settings=webhooks))
         settings = {
             "BACKGROUND_WORK": "true",
             "PAYMENT_PROVIDER_ADDRESS": f"http://{provider.address}",
