@@ -23,8 +23,8 @@ FEW_ORDERS = 10_000
 COLUMNS = {"server": "orders", "customers": "customers", "postgres": "PostgreSQL", "generator": "generator"}
 INTRODUCTION = """\
 Every call goes through the whole chain (interceptor, token, policy, validation, limits, metrics, a log line). An order of its own
-`request_id` is made for a random customer by somebody at the counter; a real `customers` process is asked for the customer and for the
-address; order, lines, reservation, levels, movements, event, outbox, job and remembered answer are one durable commit. {in_flight} calls
+`request_id` is made for a random customer by somebody at the counter; a real `customers` process is asked for customer and address;
+order, lines, reservation, levels, movements, event, outbox, job and remembered answer are one durable commit. {in_flight} calls
 are in flight unless they are made one at a time; rates and latencies are the median of {rounds} measurements of {seconds:g} s (half of
 that one at a time), made in turns. pgbench runs with prepared statements over TCP, at its best of {clients} clients. Nobody works off
 the jobs, unless it says so. A buyer who is told to come again (OVERLOADED) is answered, too.
