@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -82,8 +83,8 @@ class BackOff(BaseRetryStrategy):
 def _without_waiting(conninfo: str) -> str:
     """Returns the connection string for what the worker notes of jobs: its commits need not reach the disk at once.
 
-    A crash of PostgreSQL may forget that a job was fetched or done, and the job runs again, as jobs must bear. Adding one is a matter of
-    the transaction that adds it.
+    A crash of PostgreSQL may forget that a job was fetched or done, and the job runs again, even beside itself, as jobs must bear. Adding
+    one is a matter of the transaction that adds it.
     """
     given = conninfo_to_dict(conninfo).get("options") or ""
     return make_conninfo(conninfo, options=f"{given} -c synchronous_commit=off".strip())
@@ -111,7 +112,7 @@ class JobQueue:
         self._parked = Gauge("jobs_parked", "Jobs that failed for good and wait for people.", registry=registry)
         self._oldest = Gauge("jobs_oldest_waiting_seconds", "Age of the oldest job that should have run by now.", registry=registry)
         self._worker: Worker | None = None
-        self._running: set[int] = set()
+        self._running: Counter[int] = Counter()  # twice, after a crash of PostgreSQL
         self._seen_idle: set[tuple[int, int]] = set()
         self._app = App(connector=PsycopgConnector(conninfo=_without_waiting(conninfo), min_size=1, max_size=CONNECTIONS_MAX))
 
@@ -180,11 +181,12 @@ class JobQueue:
 
     async def _tracked(self, run: Callable[[], Awaitable[Any]], context: JobContext, _worker: Worker) -> Any:
         assert context.job.id is not None
-        self._running.add(context.job.id)
+        self._running[context.job.id] += 1
         try:
             return await run()
         finally:
-            self._running.discard(context.job.id)
+            self._running[context.job.id] -= 1
+            self._running += Counter()  # drops what has come to nothing
 
     def _observed(self, name: str, step: Step) -> Step:
         async def run(**arguments: Any) -> None:

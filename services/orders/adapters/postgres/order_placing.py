@@ -17,7 +17,7 @@ from shared.faults import Faults
 from shared.postgres.round_trips import RoundTrips
 from shared.requests import RequestKey
 
-# Where a test may end the process: with everything done and nothing committed, and with everything committed and nobody told.
+# Where a test may end the process: with everything decided and nothing committed, and with everything committed and nobody told.
 COMMITTING = "order-committing"
 COMMITTED = "order-committed"
 

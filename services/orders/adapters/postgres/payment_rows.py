@@ -46,9 +46,9 @@ def payment_values(paid: Payment) -> dict[str, Any]:
 
 
 def standing_of(row: Sequence[Any]) -> OrderStanding:
-    """Returns how an order stands by a row that ends with its state, whether it is approved, and whether it was ever paid."""
-    state, approved, was_paid = row[-3:]
-    return OrderStanding(state=State(state), approved=approved, was_paid=was_paid)
+    """Returns how an order stands by a row that ends with its version, its state, whether it is approved, and whether it was ever paid."""
+    version, state, approved, was_paid = row[-4:]
+    return OrderStanding(version=version, state=State(state), approved=approved, was_paid=was_paid)
 
 
 def refund_of(row: Row[Any]) -> Refund:

@@ -37,7 +37,7 @@ _VALUES = _parameters(payment) | {"look_at": "clock_timestamp() + make_interval(
 _FACT_VALUES = _parameters(payment_fact)
 _COLUMNS = ", ".join(f"p.{column.name}" for column in PAYMENT_COLUMNS)
 _FACTS = ", ".join(column.name for column in FACT_COLUMNS)
-_STANDING = "o.state, not o.has_rx or o.reviewed_at is not null, o.paid_at is not null"
+_STANDING = "o.version, o.state, not o.has_rx or o.reviewed_at is not null, o.paid_at is not null"
 _LIVE = f"p.order_id = %s::uuid and p.state not in ({', '.join(str(state.value) for state in sorted(ENDED))})"
 
 _READ = f"select {_COLUMNS}, {_STANDING} from payment p join customer_order o using (order_id) where p.payment_id = %s::uuid"
@@ -106,8 +106,12 @@ def insert(started: Payment) -> Statement:
 
 
 def store(changed: Payment) -> Statement:
-    """Stores all of a payment. Until it has come to its end, and people have decided on it if they have to, somebody looks after it."""
-    is_done = changed.is_final and not changed.quarantined
+    """Stores all of a payment.
+
+    Until it has come to its end, its money has gone back if it came too late, and people have decided on it if they have to, somebody
+    looks after it.
+    """
+    is_done = changed.is_final and not changed.quarantined and not changed.has_late_money
     look_after_s = None if is_done else _look_after(changed).total_seconds()
     return named(_STORE, payment_values(changed) | {"look_after_s": look_after_s})
 

@@ -20,12 +20,13 @@ from services.orders.application.payments.ports import Draft
 from services.orders.domain.errors import PaymentNotFound
 from services.orders.domain.payments.changes import is_same, shown, with_standing
 from services.orders.domain.payments.facts import Fact, fold, news
-from services.orders.domain.payments.model import Payment, PaymentState
+from services.orders.domain.payments.model import ENDED, Payment, PaymentState
 from services.orders.domain.payments.saga import OrderStanding
 from shared.postgres.round_trips import RoundTrips, Rows, Statement
 
 _LOOK_AFTER = case(
-    (or_(payment.c.quarantined, payment.c.state == PaymentState.AUTHORIZED), statements.LOOK_SELDOM), else_=statements.LOOK_AFTER
+    (or_(payment.c.quarantined, payment.c.state.in_((PaymentState.AUTHORIZED, *ENDED))), statements.LOOK_SELDOM),
+    else_=statements.LOOK_AFTER,
 )
 # By the indexes of payments that are looked after and of refunds that are not through. 1 is STARTED, 4 PENDING; of refunds 1 is PENDING.
 _UNDER_WAY = text("""
@@ -148,5 +149,5 @@ def _first(rows: Rows) -> Payment | None:
 def with_order() -> Select[Any]:
     """Returns the query for payments together with how their orders stand."""
     order = customer_order.c
-    standing = (order.state, or_(~order.has_rx, order.reviewed_at.is_not(None)), order.paid_at.is_not(None))
+    standing = (order.version, order.state, or_(~order.has_rx, order.reviewed_at.is_not(None)), order.paid_at.is_not(None))
     return select(*PAYMENT_COLUMNS, *standing).join_from(payment, customer_order, order.order_id == payment.c.order_id)

@@ -39,9 +39,9 @@ class LivePayments:
         payment = await self._records.live_of(order.id)
         if payment is None:
             return Verdict.CANCELLED
-        give_up = Draft(lambda now: changes.given_up(now, Wish.GIVE_UP), while_order_is=order.state)
+        give_up = Draft(lambda now: changes.given_up(now, Wish.GIVE_UP), while_order_version=order.version)
         payment, standing = await self._records.record(payment.id, give_up)
-        if standing.state is not order.state:
+        if standing.version != order.version:
             return Verdict.UNKNOWN  # of an order that is no more: whoever asks looks at it again
         try:
             async with asyncio.timeout(self._patience_s()):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from services.orders.application.payments.observer import UnderWay
 from services.orders.domain.ordering.changes import Outcome
-from services.orders.domain.ordering.model import Order, State
+from services.orders.domain.ordering.model import Order
 from services.orders.domain.payments.facts import Fact
 from services.orders.domain.payments.model import Payment, Refund
 from services.orders.domain.payments.saga import OrderStanding
@@ -180,16 +180,16 @@ class EarnedPoints(Protocol):
 class Draft:
     """A change of a payment in the making: what it becomes, and the facts that are new.
 
-    `while_order_is`: there is no change if the order is in another state by then, because it moved on by this payment.
+    `while_order_version`: there is no change if the order is another by then, because it moved on, perhaps by this payment.
     """
 
     change: Callable[[Payment], Payment] = lambda payment: payment
     facts: tuple[Fact, ...] = ()
-    while_order_is: State | None = None
+    while_order_version: int | None = None
 
     def changed(self, payment: Payment, order: OrderStanding) -> Payment:
         """Returns what becomes of the payment of an order that stands like this."""
-        return self.change(payment) if self.while_order_is in (None, order.state) else payment
+        return self.change(payment) if self.while_order_version in (None, order.version) else payment
 
 
 class PaymentRecords(Protocol):

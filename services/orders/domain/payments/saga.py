@@ -43,6 +43,7 @@ class OrderStanding:
     paid it, for an order has one that is live at most.
     """
 
+    version: int
     state: State
     approved: bool
     was_paid: bool
@@ -50,7 +51,7 @@ class OrderStanding:
     @classmethod
     def of(cls, order: Order) -> OrderStanding:
         is_approved = not order.has_rx or order.times.reviewed is not None
-        return cls(order.state, approved=is_approved, was_paid=order.times.paid is not None)
+        return cls(order.version, order.state, approved=is_approved, was_paid=order.times.paid is not None)
 
     @property
     def is_open(self) -> bool:

@@ -77,7 +77,8 @@ async def test_money_that_is_taken_after_all_goes_back_once_and_the_order_can_be
     taken = Fact(FactKind.CAPTURED, "ch_late", SystemClock().now(), 499, failed.total.currency_code)
 
     await record(till, failed, facts=(taken,))
-    for _ in range(3):
+    await looked_for(till, failed)
+    for _ in range(2):
         await till.container.paying().driver().drive(id_of(failed))
 
     (refund,) = await till.refunds(crew.customer, order)

@@ -242,7 +242,7 @@ class MemoryOrder:
 
     @property
     def standing(self) -> OrderStanding:
-        return OrderStanding(self.state, self.approved or not self.needs_review, self.was_paid)
+        return OrderStanding(3, self.state, self.approved or not self.needs_review, self.was_paid)
 
     @property
     def may_be_paid(self) -> bool:
