@@ -6,11 +6,13 @@ import asyncio
 from itertools import permutations
 from uuid import UUID
 
+import pytest
 from galen.orders.v1 import payment_pb2
 from galen.orders.v1 import payment_service_pb2 as messages
 from galen.orders.v1.order_pb2 import ORDER_EVENT_KIND_PAYMENT, Order
 
 from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
+from deploy.local.payment_sim.machine import Delays
 from deploy.local.payment_sim.models import Event
 from shared.testing.errors import refusal_of
 from tests.orders.counter import Crew, order_id
@@ -20,6 +22,13 @@ from tests.orders.till import TIMEOUT_S, Till
 
 # Its refunds succeed, and fail a moment later.
 CARD = "pm_card_refundFail"
+A_MOMENT_S = 0.6
+
+
+@pytest.fixture(autouse=True)
+def _a_moment(till: Till) -> None:
+    """Long enough for our books to have what came before."""
+    till.simulator.behave(delays=Delays(processing_s=0.05, refund_s=A_MOMENT_S))
 
 
 async def paid(till: Till, crew: Crew, *, points_minor: int = 0) -> tuple[Order, payment_pb2.Payment, str]:
