@@ -52,6 +52,5 @@ class PostgresPointsOfOrders:
             known = replace(before, points_state=state, points_minor=earned.points_minor)
             details = {"points_minor": str(earned.points_minor)}
             outcome = happened(before, known, EventKind.POINTS_GRANTED, SYSTEM, now, details=details)
-            await orders.store(before, outcome.order)
-            await orders.append_event(outcome.order, outcome.event)
+            await orders.record(before, outcome.order, outcome.event)
             return True

@@ -12,6 +12,7 @@ from typing import Any
 
 from psycopg import errors
 
+from services.orders.adapters.postgres import request_statements as requests
 from services.orders.adapters.postgres.order_round_trips import BEGIN, SETTINGS, Send, find_medicines, medicines_of, named, positional
 from services.orders.adapters.postgres.order_rows import address_json
 from services.orders.adapters.postgres.stock_statements import RESERVE, RESERVE_OR_FAIL
@@ -21,11 +22,6 @@ from services.orders.domain.errors import LocationNotFound
 from services.orders.domain.ordering.model import Order, OrderEvent
 from shared.postgres.round_trips import Statement
 from shared.requests import RequestKey
-
-_CLAIM = """
-insert into request_log (actor, request_id, fingerprint) values (%s, %s::uuid, %s::bytea) on conflict do nothing returning request_id
-"""
-_REMEMBER = "update request_log set reply = %s::jsonb where actor = %s and request_id = %s::uuid"
 
 # What a line has a column for, and of which type.
 _LINE = {
@@ -92,24 +88,11 @@ _INSERT_OR_FAIL = positional(f"with place as ({_PLACE} {_UNCHANGED}), {_STORE_OR
 # A movement for each line that is held.
 _RESERVE = positional(f"{RESERVE} returning sku")
 _RESERVE_OR_FAIL = positional(RESERVE_OR_FAIL)
-# Fails if the request was begun before, once its transaction has ended.
-_ANSWER = "insert into request_log (actor, request_id, fingerprint, reply) values (%s, %s::uuid, %s::bytea, %s::jsonb)"
-
-
-async def claim(send: Send, key: RequestKey) -> bool:
-    """Tells whether the request is new and ours to do here, after waiting for any other of its key."""
-    (claimed,) = await send([(_CLAIM, _key_values(key))])
-    return len(claimed) > 0
-
-
-async def remember(send: Send, key: RequestKey, reply: str) -> None:
-    """Stores the reply of a request that was claimed in this transaction."""
-    await send([_remember(key, reply)])
 
 
 async def claim_and_read(send: Send, key: RequestKey | None, skus: Collection[str]) -> tuple[bool, Mapping[str, Medicine]]:
     """Begins. Tells whether the request is new and ours to do here, after waiting for any other of its key; reads the medicines."""
-    claim = [] if key is None else [(_CLAIM, _key_values(key))]
+    claim = [] if key is None else [requests.claim(key)]
     *claims, found = (await send([BEGIN, SETTINGS, *claim, find_medicines(skus)]))[2:]
     return all(claims), medicines_of(found)
 
@@ -125,7 +108,7 @@ async def insert_order(send: Send, order: Order, event: OrderEvent, words: Itera
 
 async def remember_and_reserve(send: Send, key: RequestKey | None, reply: str, reservation: Mapping[str, Any]) -> bool:
     """Stores the reply and holds the units; tells whether all could be held. The levels are locked last, from here to the commit."""
-    answer = [] if key is None else [_remember(key, reply)]
+    answer = [] if key is None else [requests.remember(key, reply)]
     *_, moved = await send([*answer, named(_RESERVE, reservation)])
     return len(moved) == len(reservation["skus"])
 
@@ -141,20 +124,12 @@ async def place_order(
 ) -> bool:
     """Does all of it in one transaction and one round trip, the levels locked last. False if any of it can't be done: then nothing is."""
     read = {"read_skus": list(versions), "read_versions": list(versions.values())}
-    answer = (_ANSWER, (*_key_values(key), reply))
+    answer = requests.answer(key, reply)
     try:
         await send([SETTINGS, answer, named(_INSERT_OR_FAIL, _values(*order) | read), *jobs, named(_RESERVE_OR_FAIL, reservation)])
     except (errors.UniqueViolation, errors.DivisionByZero):
         return False
     return True
-
-
-def _remember(key: RequestKey, reply: str) -> Statement:
-    return _REMEMBER, (reply, key.actor, str(key.request_id))
-
-
-def _key_values(key: RequestKey) -> tuple[str, str, str]:
-    return key.actor, str(key.request_id), f"\\x{key.fingerprint.hex()}"
 
 
 def _values(order: Order, event: OrderEvent, words: Iterable[str]) -> dict[str, Any]:

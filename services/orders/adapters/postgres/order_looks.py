@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.orders.adapters.postgres import request_statements as requests
 from services.orders.adapters.postgres.order_round_trips import SETTINGS, Send, find_medicines, medicines_of, named, positional
 from services.orders.adapters.postgres.stock_statements import SHORT_LEVELS
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.inventory.shortage import ShortLine
-from shared.errors import RequestIdReused
-from shared.postgres.round_trips import Rows, Statement
 from shared.requests import RequestKey
 
-_FIND_REPLY = "select fingerprint, reply from request_log where actor = %s and request_id = %s::uuid"
 _IS_SHORT = positional("""
 select count(*) from unnest(%(skus)s::text[], %(quantities)s::bigint[]) as asked (sku, quantity)
 cross join lateral (
@@ -27,8 +25,8 @@ _SHORT_LEVELS = positional(SHORT_LEVELS)
 
 async def find_reply(send: Send, key: RequestKey) -> Mapping[str, Any] | None:
     """Returns what is stored as the answer of a request; None promises nothing. Raises RequestIdReused."""
-    (found,) = await send([_find(key)])
-    return _reply(found, key)
+    (found,) = await send([requests.find(key)])
+    return requests.reply_of(found, key)
 
 
 async def look(
@@ -39,9 +37,9 @@ async def look(
     Stock is looked at first: what the request itself took can't make it short, for then its answer is there.
     """
     _, ((short,),), found, medicines = await send(
-        [SETTINGS, named(_IS_SHORT, _asked(location_id, units)), _find(key), find_medicines(units)]
+        [SETTINGS, named(_IS_SHORT, _asked(location_id, units)), requests.find(key), find_medicines(units)]
     )
-    return _reply(found, key), short > 0, medicines_of(medicines)
+    return requests.reply_of(found, key), short > 0, medicines_of(medicines)
 
 
 async def find_shortage(send: Send, location_id: str, units: Mapping[str, int]) -> Sequence[ShortLine]:
@@ -52,17 +50,3 @@ async def find_shortage(send: Send, location_id: str, units: Mapping[str, int]) 
 
 def _asked(location_id: str, units: Mapping[str, int]) -> dict[str, Any]:
     return {"location": location_id, "skus": list(units), "quantities": list(units.values())}
-
-
-def _find(key: RequestKey) -> Statement:
-    return _FIND_REPLY, (key.actor, str(key.request_id))
-
-
-def _reply(found: Rows, key: RequestKey) -> Mapping[str, Any] | None:
-    if not found:
-        return None
-    fingerprint, reply = found[0]
-    if fingerprint != key.fingerprint:
-        raise RequestIdReused
-    answer: Mapping[str, Any] = reply
-    return answer

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orders.adapters.postgres.medicines import COLUMNS
@@ -31,6 +33,7 @@ SETTINGS: Statement = (
 )
 
 BEGIN: Statement = ("begin", ())
+COMMIT: Statement = ("commit", ())
 _NAME = re.compile(r"%\((\w+)\)s")
 _MEDICINES = f"select {', '.join(column.name for column in COLUMNS)} from medicine where sku = any(%s::text[])"  # noqa: S608
 
@@ -59,6 +62,12 @@ async def sender_in_transaction(round_trips: RoundTrips, connection: AsyncConnec
         return await round_trips.send(driver, statements)
 
     return send
+
+
+def parameters(table: Table) -> dict[str, str]:
+    """Returns what stands for the value of each column: a parameter of its name and type."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return {column.name: f"%({column.name})s::{column.type.compile(dialect=dialect)}" for column in table.c}
 
 
 def positional(text: str) -> Named:

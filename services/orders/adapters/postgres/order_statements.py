@@ -4,28 +4,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql
-
-from services.orders.adapters.postgres.order_round_trips import named, positional
+from services.orders.adapters.postgres.order_round_trips import named, parameters, positional
 from services.orders.adapters.postgres.order_rows import ORDER_COLUMNS, order_values
 from services.orders.adapters.postgres.tables import customer_order, order_event, order_item
 from services.orders.domain.ordering.model import Order, OrderEvent
 from shared.postgres.round_trips import Statement
 
-
-def _parameters(table: Table) -> Mapping[str, str]:
-    """Returns what stands for the value of each column."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    return {column.name: f"%({column.name})s::{column.type.compile(dialect=dialect)}" for column in table.c}
-
-
-_ORDER = _parameters(customer_order)
-_EVENT = _parameters(order_event)
+_ORDER = parameters(customer_order)
+_EVENT = parameters(order_event)
 _FIXED = ("order_id", "customer_id", "order_number", "location_id", "currency", "fulfilment", "subtotal_minor", "payable_minor", "has_rx",
           "has_controlled", "contact_name", "contact_phone", "contact_email", "created_at", "search")  # fmt: skip
 # What a change stores.

@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from services.orders.adapters.postgres import prescriptions
-from services.orders.adapters.postgres.order_inserts import claim, claim_and_read, insert_order, remember, remember_and_reserve
+from services.orders.adapters.postgres import request_statements as requests
+from services.orders.adapters.postgres.order_inserts import claim_and_read, insert_order, remember_and_reserve
 from services.orders.adapters.postgres.order_limits import lock_ordered
 from services.orders.adapters.postgres.order_looks import find_reply, find_shortage, look
 from services.orders.adapters.postgres.order_placing import COMMITTED, COMMITTING, order_reservation, remembered
@@ -43,7 +44,8 @@ class PostgresOrderTransaction:
 
     async def answered(self, key: RequestKey) -> Order | None:
         send = await sender_in_transaction(self._round_trips, self._connection)
-        return None if await claim(send, key) else self._transaction.read(await find_reply(send, key), Order)
+        (claimed,) = await send([requests.claim(key)])
+        return None if claimed else self._transaction.read(await find_reply(send, key), Order)
 
     async def now(self) -> datetime:
         now: datetime = (await self._connection.execute(select(func.clock_timestamp()))).scalar_one()
@@ -86,7 +88,7 @@ class PostgresOrderTransaction:
 
     async def remember(self, key: RequestKey, answer: Order) -> None:
         send = await sender_in_transaction(self._round_trips, self._connection)
-        await remember(send, key, self._transaction.reply(Order, remembered(answer)))
+        await send([requests.remember(key, self._transaction.reply(Order, remembered(answer)))])
 
     async def commit(self) -> None:
         self._faults.reach(COMMITTING)

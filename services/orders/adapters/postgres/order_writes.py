@@ -70,18 +70,8 @@ class OrderWrites:
         lines = await read_lines(self._connection, [row.order_id], lots=True)
         return order_of(row, lines[row.order_id])
 
-    async def store(self, before: Order, after: Order) -> None:
-        """Stores what changed of an order that is locked."""
-        stored, *_ = await self._send(statements.store(before, after))
-        assert stored, "an order is stored by who has locked it"
-
-    async def append_event(self, order: Order, event: OrderEvent) -> None:
-        """Adds the event that the order has just had, its number taken under the lock, and what it sets off."""
-        await self._send(statements.add_event(event))
-        await self.announce(order, event)
-
     async def record(self, before: Order, after: Order, event: OrderEvent) -> None:
-        """Does both: stores what changed and adds the event."""
+        """Stores what changed of an order that is locked, adds the event, its number taken under the lock, and notes what it sets off."""
         stored, *_ = await self._send([*statements.store(before, after), *statements.add_event(event)])
         assert stored, "an order is stored by who has locked it"
         await self.announce(after, event)

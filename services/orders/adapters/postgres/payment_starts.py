@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.orders.adapters.postgres import order_statements
 from services.orders.adapters.postgres import payment_statements as statements
+from services.orders.adapters.postgres import request_statements as requests
 from services.orders.adapters.postgres.announcements import NotificationsToSend
 from services.orders.adapters.postgres.order_looks import find_reply
-from services.orders.adapters.postgres.order_round_trips import BEGIN, Send, driver_of, sender
+from services.orders.adapters.postgres.order_round_trips import BEGIN, COMMIT, Send, driver_of, sender
 from services.orders.adapters.postgres.order_rows import locked_order
 from services.orders.adapters.postgres.payment_rows import payment_of
 from services.orders.adapters.postgres.payment_transactions import DRIVE_PAYMENT_JOB
@@ -32,11 +33,6 @@ from shared.requests import RequestKey
 # Whoever started a payment has just tried.
 AGAIN_AFTER_S = 1
 
-_CLAIM = """
-insert into request_log (actor, request_id, fingerprint) values (%s, %s::uuid, %s::bytea) on conflict do nothing returning request_id
-"""
-_REMEMBER = "update request_log set reply = %s::jsonb where actor = %s and request_id = %s::uuid"
-
 
 class PostgresPaymentStart:
     """`PaymentStart`. Of what events set off, notifications are all that concerns a payment that starts."""
@@ -46,9 +42,8 @@ class PostgresPaymentStart:
         self._notifications = notifications
 
     async def lock(self, order_id: UUID, customer_id: str, key: RequestKey) -> UUID | Payable:
-        claim = (_CLAIM, (key.actor, str(key.request_id), f"\\x{key.fingerprint.hex()}"))
-        payments = (statements.lock_live(order_id), statements.count(order_id))
-        _, claimed, found, lines, live, ((now, count),) = await self._send([BEGIN, claim, *order_statements.lock(order_id), *payments])
+        order_and_payments = (*order_statements.lock(order_id), statements.lock_live(order_id), statements.count(order_id))
+        _, claimed, found, lines, live, ((now, count),) = await self._send([BEGIN, requests.claim(key), *order_and_payments])
         if not claimed:
             return await self._answered(key)
         order = locked_order(found[0], lines) if found else None
@@ -58,9 +53,9 @@ class PostgresPaymentStart:
 
     async def store(self, payment: Payment, before: Order, noted: Outcome, key: RequestKey) -> None:
         jobs = self._notifications.statements(noted.order, noted.event)
-        remember = (_REMEMBER, (json.dumps({"answer": str(payment.id)}), key.actor, str(key.request_id)))
+        remember = requests.remember(key, json.dumps({"answer": str(payment.id)}))
         order = [*order_statements.store(before, noted.order), *order_statements.add_event(noted.event)]
-        await self._send([statements.insert(payment), *order, *jobs, remember, statements.COMMIT])
+        await self._send([statements.insert(payment), *order, *jobs, remember, COMMIT])
 
     async def _answered(self, key: RequestKey) -> UUID:
         reply = await find_reply(self._send, key)

@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql
-
-from services.orders.adapters.postgres.order_round_trips import named, positional
+from services.orders.adapters.postgres.order_round_trips import named, parameters, positional
 from services.orders.adapters.postgres.payment_rows import FACT_COLUMNS, PAYMENT_COLUMNS, fact_values, payment_values
 from services.orders.adapters.postgres.payment_tables import payment, payment_fact
 from services.orders.domain.payments.facts import Fact
@@ -21,20 +18,13 @@ from services.orders.domain.payments.model import ENDED, Card, Payment, PaymentS
 from shared.ids import read_id
 from shared.postgres.round_trips import Statement
 
-COMMIT: Statement = ("commit", ())
 # How long an answer that may have got lost is waited for, and how often a payer's own doing is looked for. Where people are waited for, it
 # is looked seldom: nothing but the provider's own message can come of it. Who has just asked may have died before the answer.
 LOOK_SOON, LOOK_AFTER, LOOK_SELDOM = timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=15)
 
 
-def _parameters(table: Table) -> dict[str, str]:
-    """Returns what stands for the value of each column."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    return {column.name: f"%({column.name})s::{column.type.compile(dialect=dialect)}" for column in table.c}
-
-
-_VALUES = _parameters(payment) | {"look_at": "clock_timestamp() + make_interval(secs => %(look_after_s)s::float8)"}
-_FACT_VALUES = _parameters(payment_fact)
+_VALUES = parameters(payment) | {"look_at": "clock_timestamp() + make_interval(secs => %(look_after_s)s::float8)"}
+_FACT_VALUES = parameters(payment_fact)
 _COLUMNS = ", ".join(f"p.{column.name}" for column in PAYMENT_COLUMNS)
 _FACTS = ", ".join(column.name for column in FACT_COLUMNS)
 _STANDING = "o.version, o.state, not o.has_rx or o.reviewed_at is not null, o.paid_at is not null"

@@ -11,7 +11,7 @@ from sqlalchemy import Select, case, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.orders.adapters.postgres import payment_statements as statements
-from services.orders.adapters.postgres.order_round_trips import BEGIN, Send, sender, sender_in_transaction
+from services.orders.adapters.postgres.order_round_trips import BEGIN, COMMIT, Send, sender, sender_in_transaction
 from services.orders.adapters.postgres.payment_rows import PAYMENT_COLUMNS, fact_of, payment_of, standing_of
 from services.orders.adapters.postgres.payment_tables import payment
 from services.orders.adapters.postgres.tables import customer_order
@@ -105,7 +105,7 @@ class PostgresPayments:
             standing = standing_of(order[0])
             after = draft.changed(with_standing(before, fold(before, [*known, *new])), standing)
             after = before if is_same(before, after) else shown(after, order[0][0])
-            await send([*statements.add_facts(payment_id, new), statements.store(after), statements.COMMIT])
+            await send([*statements.add_facts(payment_id, new), statements.store(after), COMMIT])
         return after, standing
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:

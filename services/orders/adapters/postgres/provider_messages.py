@@ -9,8 +9,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.orders.adapters.postgres.order_round_trips import BEGIN, Send, sender
-from services.orders.adapters.postgres.payment_statements import COMMIT
+from services.orders.adapters.postgres.order_round_trips import BEGIN, COMMIT, Send, sender
 from services.orders.adapters.postgres.payment_tables import webhook_event
 from services.orders.application.payments.ports import ProviderEvent
 from shared.jobs.queue import JobQueue

@@ -37,8 +37,7 @@ class PostgresRecalledOrders:
                 return False
             now = max((await connection.execute(select(func.clock_timestamp()))).scalar_one(), order.updated_at)
             outcome = happened(order, order, EventKind.LOT_RECALLED, SYSTEM, now, reason=reason, details=details)
-            await orders.store(order, outcome.order)
-            await orders.append_event(outcome.order, outcome.event)
+            await orders.record(order, outcome.order, outcome.event)
             return True
 
 
