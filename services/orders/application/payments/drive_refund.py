@@ -64,7 +64,10 @@ class DriveRefund:
         return after
 
     async def _drive(self, refund: Refund, payment: Payment, order: Order) -> Refund:
-        if refund.state is RefundState.FAILED or refund.take_back_done:
+        if refund.state is RefundState.FAILED:
+            # Whoever drove it may have died with the points on their way.
+            return await self._give_points(refund, payment) if refund.gives_points and not refund.points_done else refund
+        if refund.take_back_done:
             return refund
         if not payment.is_final:
             raise OutcomeUnknown("the payment has not come to its end")

@@ -57,7 +57,7 @@ class MakeRefunds:
         async with self._transactions.begin() as transaction:
             order = await transaction.lock_order(order_id, None)
             payment = await transaction.lock_payment(payment_id)
-            if payment is None or payment.state is PaymentState.CAPTURED:
+            if payment is None or not (payment.has_late_money or not payment.is_final):
                 return False
             # The points of such a payment were only held, and are free again.
             left, now = left_at_provider(payment, await transaction.refunds_of(payment_id)), await transaction.now()

@@ -156,12 +156,10 @@ def card_given(refund: Refund, reference: str) -> Refund:
 def card_refused(refund: Refund, reference: str, failure: str) -> Refund:
     """Notes that the provider refused the card's share for good, or could not bring it home after it had said that it was through.
 
-    What went back in points stays given.
+    What went back in points stays given, and if the card's share had been through, they may be on their way.
     """
     named = reference or refund.provider_reference
-    return replace(
-        refund, provider_reference=named, state=RefundState.FAILED, failure=failure or "failed", card_done=False, finished_at=None
-    )
+    return replace(refund, provider_reference=named, state=RefundState.FAILED, failure=failure or "failed", finished_at=None)
 
 
 def new_attempt(refund: Refund, spent: int) -> Refund:

@@ -146,8 +146,9 @@ class Payment:
 
     @property
     def has_late_money(self) -> bool:
-        """Whether money was taken though it has failed or was given up, and has not gone back yet."""
-        return not self.is_live and self.card_standing is Card.CAPTURED and self.refunded_minor < self.captured_minor
+        """Whether money was taken though it has failed, was given up or is refused, and has not gone back yet."""
+        is_unwanted = not self.is_live or self.wish is Wish.REFUSE
+        return is_unwanted and self.card_standing is Card.CAPTURED and self.refunded_minor < self.captured_minor
 
     @property
     def holds_points(self) -> bool:
@@ -192,7 +193,10 @@ class RefundedLine:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Money and points given back of one payment. The `..._done` fields say which parts are through."""
+    """Money and points given back of one payment. The `..._done` fields say which parts were through, also if the card's failed after that.
+
+    `take_back_share` is how much of what the order cost goes back, and what it cost in all; what is given back beyond that is surplus.
+    """
 
     id: UUID
     payment_id: UUID
@@ -221,9 +225,14 @@ class Refund:
         return self.card_minor + self.points_minor
 
     @property
-    def is_surplus(self) -> bool:
-        """Whether it gives back what the order never cost."""
-        return self.take_back_share[0] == 0
+    def surplus_minor(self) -> int:
+        """What it gives back that the order never cost: of the card's share."""
+        return self.amount_minor - self.take_back_share[0]
+
+    @property
+    def gives_points(self) -> bool:
+        """Whether its points go back, or are back: if its card share was refused at once, they do not, and if it failed later, they do."""
+        return self.state is not RefundState.FAILED or self.card_done or self.points_done
 
     @property
     def name(self) -> str:

@@ -18,7 +18,7 @@ from enum import IntEnum
 from services.orders.domain.errors import DecisionNotPossible
 from services.orders.domain.payments.facts import Fact, FactKind
 from services.orders.domain.payments.model import Payment, Refund, Wish
-from services.orders.domain.payments.refunding import left_at_provider
+from services.orders.domain.payments.refunding import given_by, left_at_provider, surplus_left
 
 REFUSED = "refused_by_shop"
 
@@ -67,8 +67,9 @@ def release(payment: Payment, facts: Sequence[Fact], refunds: Sequence[Refund], 
 
 def _surplus_of(payment: Payment, refunds: Sequence[Refund]) -> int:
     """Returns what went back already of what was too much: by an earlier decision, or at the provider itself."""
-    ordinary = sum(refund.card_minor for refund in refunds if not refund.is_surplus)
-    return max(payment.refunded_minor - ordinary, sum(refund.card_minor for refund in refunds if refund.is_surplus))
+    given = given_by(refunds)
+    ordinary = sum(refund.card_minor - refund.surplus_minor for refund in refunds)
+    return max(payment.refunded_minor - ordinary, given.surplus_minor + surplus_left(payment, given))
 
 
 def _currency_of(payment: Payment, facts: Iterable[Fact]) -> str:

@@ -26,11 +26,16 @@ class WantedRefund:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What earlier refunds of a payment took. Of those that failed it is their points, if those went back before."""
+    """What earlier refunds of a payment took. Of those that failed it is their points, if those go back all the same.
+
+    `surplus_minor` is what of it the order never cost, `surplus_failed_minor` the same of those that failed.
+    """
 
     card_minor: int
     points_minor: int
     quantities: Mapping[str, int]
+    surplus_minor: int = 0
+    surplus_failed_minor: int = 0
 
     @property
     def amount_minor(self) -> int:
@@ -44,13 +49,19 @@ def given_by(refunds: Iterable[Refund]) -> Given:
         # Units that came back in part are not given twice: their rest is given as an amount.
         for line in refund.lines if _part_given(refund) else ():
             quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
-    card = sum(refund.card_minor for refund in refunds if refund.state is not RefundState.FAILED)
-    return Given(card, sum(_points_given(refund) for refund in refunds), quantities)
+    through = [refund for refund in refunds if refund.state is not RefundState.FAILED]
+    surplus = sum(refund.surplus_minor for refund in through)
+    return Given(
+        card_minor=sum(refund.card_minor for refund in through),
+        points_minor=sum(_points_given(refund) for refund in refunds),
+        quantities=quantities,
+        surplus_minor=surplus,
+        surplus_failed_minor=sum(refund.surplus_minor for refund in refunds) - surplus,
+    )
 
 
 def _points_given(refund: Refund) -> int:
-    """Returns the points that the refund gives back: if it failed, those that went back before its card share did not."""
-    return refund.points_minor if refund.state is not RefundState.FAILED or refund.points_done else 0
+    return refund.points_minor if refund.gives_points else 0
 
 
 def _part_given(refund: Refund) -> int:
@@ -61,6 +72,11 @@ def _part_given(refund: Refund) -> int:
 def left_of(payment: Payment, given: Given) -> tuple[int, int]:
     """Returns what can still be given back, by card and in points."""
     return payment.card_expected_minor - given.card_minor, payment.points_minor - given.points_minor
+
+
+def surplus_left(payment: Payment, given: Given) -> int:
+    """Returns what was taken in addition to what the order cost, and should have gone back but failed to; not given again since."""
+    return max(0, min(given.surplus_failed_minor, payment.card_expected_minor - payment.card_minor - given.surplus_minor))
 
 
 def left_at_provider(payment: Payment, refunds: Iterable[Refund]) -> int:
@@ -109,22 +125,26 @@ def split_refund(refund_minor: int, *, card_left: int, points_left: int) -> tupl
 def refund_amount(
     payment: Payment, given: Given, amount_minor: int, *, refund_id: UUID, reason: str, now: datetime, lines: tuple[RefundedLine, ...] = ()
 ) -> Refund:
-    """Returns a refund of an amount, all that is left if it is 0. Raises RefundNotPossible."""
+    """Returns a refund of an amount, all that is left if it is 0. What the order never cost goes first, if it is not for lines.
+
+    Raises RefundNotPossible.
+    """
     card_left, points_left = left_of(payment, given)
-    left = card_left + points_left
+    left, failed_surplus = card_left + points_left, surplus_left(payment, given)
     amount = amount_minor or left
     if not 0 < amount <= left:
         raise RefundNotPossible(left)
-    card, points = split_refund(amount, card_left=card_left, points_left=points_left)
+    surplus = 0 if lines else min(amount, failed_surplus)
+    card, points = split_refund(amount - surplus, card_left=card_left - failed_surplus, points_left=points_left)
     return Refund(
         id=refund_id,
         payment_id=payment.id,
         order_id=payment.order_id,
         customer_id=payment.customer_id,
         currency=payment.currency,
-        card_minor=card,
+        card_minor=surplus + card,
         points_minor=points,
-        take_back_share=(amount, payment.total_minor),
+        take_back_share=(amount - surplus, payment.total_minor),
         reason=reason,
         created_at=now,
         lines=lines,
@@ -135,7 +155,7 @@ def refund_lines(
     order: Order, payment: Payment, given: Given, quantities: Mapping[str, int], *, refund_id: UUID, reason: str, now: datetime
 ) -> Refund:
     """Returns a refund of units, never more than is left of the payment. Raises RefundNotPossible for units that were not bought."""
-    left = sum(left_of(payment, given))
+    left = sum(left_of(payment, given)) - surplus_left(payment, given)
     bought = {line.sku: line for line in order.lines}
     lines = []
     for sku, quantity in sorted(quantities.items()):

@@ -88,6 +88,19 @@ async def test_money_that_is_taken_after_all_goes_back_once_and_the_order_can_be
     assert intent["status"] == "canceled"
 
 
+async def test_money_that_comes_of_a_payment_that_people_have_refused_goes_back_though_it_has_ended(till: Till, crew: Crew) -> None:
+    order = await till.counter.ordered(crew.customer)
+    payment = await till.pay(crew.customer, order)
+    refused = "update payment set wish = 4, settled = false, look_at = clock_timestamp() where payment_id = %s"
+    await till.counter.rows(refused, id_of(payment))
+
+    await till.look()
+
+    (refund,) = await till.refunded(crew.customer, order)
+    assert refund.card_amount.amount_minor == 499
+    assert (await till.payment(crew.customer, payment.name)).refunded.amount_minor == 499
+
+
 async def test_a_look_that_learns_nothing_changes_nothing(till: Till, crew: Crew) -> None:
     order = await till.counter.ordered(crew.customer)
     payment = await till.pay(crew.customer, order, card="")

@@ -41,6 +41,10 @@ async def paid(till: Till, crew: Crew, *, points_minor: int = 0) -> tuple[Order,
     return order, payment, sku
 
 
+def id_in(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
 def from_now_on_refunds_succeed(till: Till) -> None:
     till.simulator.set_faults(Fault(FaultKind.CARD, operation=Operation.REFUND))
 
@@ -100,6 +104,30 @@ async def test_points_that_went_back_before_it_failed_stay_given(till: Till, cre
     assert await books_agree(till)
 
 
+async def test_points_that_were_on_their_way_when_it_failed_are_in_our_books_and_given_once(till: Till, crew: Crew) -> None:
+    """A driver died when the ledger had given them."""
+    till.simulator.set_faults(Fault(FaultKind.LOST, operation=Operation.WEBHOOK))
+    order, payment, sku = await paid(till, crew, points_minor=1000)
+    refund = await through(till, crew, order, units={sku: 1})
+    forget = "update refund set state = 1, points_done = false, take_back_done = false where payment_id = %s::uuid"
+    await till.counter.rows(forget, id_in(payment.name))
+    await till.counter.rows("update payment set points_returned_minor = 0 where payment_id = %s::uuid", id_in(payment.name))
+    body, signature = till.simulator.signed(next(event for event in await refund_messages(till, order) if event.type == "refund.failed"))
+    await till.payments.DeliverWebhook(messages.DeliverWebhookRequest(body=body, signature=signature), timeout=TIMEOUT_S)
+    await refund_in(till, crew.staff, refund.name, FAILED)
+
+    await till.container.paying().refund_driver().drive(UUID(id_in(refund.name)))
+
+    seen = await till.payment(crew.staff, payment.name)
+    assert (seen.refunded.amount_minor, seen.points_returned_minor) == (0, 500)
+    assert (await till.account(crew.customer)).available == 500
+    from_now_on_refunds_succeed(till)
+    rest = await through(till, crew, order)
+    assert (rest.card_amount.amount_minor, rest.points_minor) == (1000, 500)
+    assert (await till.account(crew.customer)).available == 1000
+    assert await books_agree(till)
+
+
 async def test_every_order_of_its_messages_ends_the_same(till: Till, crew: Crew) -> None:
     ends = set()
     for places in permutations(range(3)):
@@ -149,13 +177,13 @@ async def test_one_whose_name_never_reached_us_is_known_by_ours(till: Till, crew
     refund = await through(till, crew, order)
     sent = await refund_messages(till, order)
     forget = "update refund set state = 1, provider_reference = '', card_done = false, points_done = false, take_back_done = false"
-    await till.counter.rows(f"{forget} where payment_id = %s::uuid", payment.name.rpartition("/")[2])
+    await till.counter.rows(f"{forget} where payment_id = %s::uuid", id_in(payment.name))
     body, signature = till.simulator.signed(next(event for event in sent if event.type == "refund.failed"))
 
     await till.payments.DeliverWebhook(messages.DeliverWebhookRequest(body=body, signature=signature), timeout=TIMEOUT_S)
 
     await refund_in(till, crew.staff, refund.name, FAILED)
-    await till.container.paying().refund_driver().drive(UUID(refund.name.rpartition("/")[2]))
+    await till.container.paying().refund_driver().drive(UUID(id_in(refund.name)))
     assert (await refund_in(till, crew.staff, refund.name)).state == FAILED
     assert (await till.payment(crew.staff, payment.name)).refunded.amount_minor == 0
 
@@ -170,7 +198,7 @@ async def test_what_came_of_a_payment_that_had_failed_can_be_given_again_too(til
     await till.counter.rows("update payment set state = 7, wish = 3, settled = false where order_id = %s", order_id(order))
     await till.counter.rows("update customer_order set paid_at = null, state = 1 where order_id = %s", order_id(order))
     till.simulator.set_faults(Fault(FaultKind.CARD, operation=Operation.REFUND, card=CARD))
-    await till.container.paying().driver().drive(UUID(late.name.rpartition("/")[2]))
+    await till.container.paying().driver().drive(UUID(id_in(late.name)))
     (automatic,) = await till.refunds(crew.customer, order)
     await refund_in(till, crew.staff, automatic.name, FAILED)
 

@@ -10,11 +10,13 @@ from uuid import UUID
 import pytest
 
 from services.orders.domain.errors import DecisionNotPossible
-from services.orders.domain.payments.changes import with_standing
+from services.orders.domain.ordering.model import State
+from services.orders.domain.payments.changes import card_refused, with_standing
 from services.orders.domain.payments.facts import Fact, FactKind, fold
 from services.orders.domain.payments.model import Card, Payment, PaymentState, Refund, Wish
 from services.orders.domain.payments.quarantine import Decision, release
 from services.orders.domain.payments.refunding import refund_card
+from services.orders.domain.payments.saga import OrderStanding, Step, next_step
 from tests.orders.unit.payments.outside import START, a_payment
 
 PAYMENT = replace(a_payment(points_minor=0), card_standing=Card.ASKED, intent="pi")
@@ -49,6 +51,25 @@ def test_of_what_comes_in_addition_only_that_goes_back() -> None:
 
     assert back_again == 150
     assert not after(again, *facts).quarantined
+
+
+def test_what_failed_to_go_back_and_was_given_again_went_back_once() -> None:
+    facts = [captured(800)]
+    payment, back = accepted(after(PAYMENT, *facts), facts, [])
+    failed, again = card_refused(refund_of(payment, back, 8), "re_1", "lost"), refund_of(payment, back, 9)
+    facts.append(captured(150, charge="ch_2"))
+    more = after(payment, *facts)
+
+    assert accepted(more, facts, [failed, again])[1] == 150
+    assert accepted(more, facts, [failed])[1] == 150  # that which failed is for staff to give again
+
+
+def test_whatever_comes_of_a_payment_that_was_refused_and_ended_goes_back() -> None:
+    refused = replace(after(PAYMENT, captured(800)), wish=Wish.REFUSE, state=PaymentState.CAPTURED, quarantined=False, refunded_minor=800)
+    ended = OrderStanding(1, State.EXPIRED, approved=True, was_paid=False)
+
+    assert next_step(refused, ended) is Step.DONE
+    assert next_step(replace(refused, captured_minor=900), ended) is Step.REFUND_ALL
 
 
 def test_what_went_back_at_the_provider_itself_does_not_go_back_again() -> None:

@@ -21,6 +21,7 @@ from services.orders.domain.payments.refunding import (
     may_earn_later,
     points_to_take_back,
     refund_amount,
+    refund_card,
     refund_lines,
     split_refund,
 )
@@ -66,6 +67,34 @@ def test_what_was_taken_back_for_a_refund_that_failed_is_not_taken_twice() -> No
     assert failed.points_taken_back_minor == 50
     assert points_to_take_back(again, [failed, again], 100) == 0
     assert points_to_take_back(rest, [failed, rest], 100) == 50
+
+
+def test_of_what_the_order_never_cost_that_failed_to_go_back_nothing_is_taken_back_when_it_is_given_again() -> None:
+    asked = a_payment(card_minor=100, points_minor=50)
+    payment = replace(asked, captured_minor=120, accepted_minor=120)
+    surplus = refund_card(payment, 20, "EUR", refund_id=UUID(int=9), reason="", now=START, is_surplus=True)
+    failed = card_refused(surplus, "re_1", "lost")
+
+    again, all_that_is_left = refunded(payment, [failed], 20), refunded(payment, [failed], 0)
+    units = refund_lines(an_order(), payment, given_by([failed]), {"IBU-400": 1}, refund_id=UUID(int=8), reason="", now=START)
+
+    assert (again.card_minor, again.points_minor, again.take_back_share) == (20, 0, (0, 150))
+    assert (all_that_is_left.card_minor, all_that_is_left.points_minor, all_that_is_left.take_back_share) == (120, 50, (150, 150))
+    assert units.take_back_share[0] == units.amount_minor
+    rest = refunded(payment, [failed, again], 0)
+    assert (rest.card_minor, rest.points_minor, rest.take_back_share) == (100, 50, (150, 150))
+    # Before it failed it was none of what can be given.
+    assert refunded(payment, [surplus], 30).take_back_share == (30, 150)
+
+
+@pytest.mark.parametrize(("was_through", "points"), [(True, 150), (False, 0)])
+def test_points_that_may_be_on_their_way_when_the_card_share_fails_are_not_given_twice(was_through: bool, points: int) -> None:
+    payment = a_payment(card_minor=700, points_minor=300)
+    first = refunded(payment, [], 500)
+    failed = card_refused(replace(first, card_done=was_through), "re_1", "lost")
+
+    assert given_by([failed]).points_minor == points
+    assert refunded(payment, [failed], 0).points_minor == 300 - points
 
 
 def test_what_failed_is_not_through_whoever_says_so_later() -> None:

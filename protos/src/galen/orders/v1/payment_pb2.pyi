@@ -219,7 +219,8 @@ class _RefundStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundSta
     """All of it was given back."""
     REFUND_STATE_FAILED: _RefundState.ValueType  # 3
     """The provider refused the card share for good, or it came back after it had succeeded, as when the customer's bank no longer knows the card:
-    staff have to look, and can give it again. What went back in points before that stays given.
+    staff have to look, and can give it again. What went back in points before that, or was on
+    its way, stays given.
     """
 
 class RefundState(_RefundState, metaclass=_RefundStateEnumTypeWrapper):
@@ -233,7 +234,8 @@ REFUND_STATE_SUCCEEDED: RefundState.ValueType  # 2
 """All of it was given back."""
 REFUND_STATE_FAILED: RefundState.ValueType  # 3
 """The provider refused the card share for good, or it came back after it had succeeded, as when the customer's bank no longer knows the card:
-staff have to look, and can give it again. What went back in points before that stays given.
+staff have to look, and can give it again. What went back in points before that, or was on
+its way, stays given.
 """
 Global___RefundState: _TypeAlias = RefundState  # noqa: Y015
 

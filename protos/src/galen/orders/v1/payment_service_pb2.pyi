@@ -238,7 +238,9 @@ class CreateRefundRequest(_message.Message):
     order: _builtins.str
     """`customers/{customer}/orders/{order}`."""
     amount_minor: _builtins.int
-    """The amount in the smallest unit of the order's currency; 0 if lines are named or all is given back."""
+    """The amount in the smallest unit of the order's currency; 0 if lines are named or all is given back. What was taken beyond the order's
+    cost, and failed to go back, is part of it first: it goes to the card, and no earned points are taken back for it.
+    """
     reason: _builtins.str
     """Why; shown to the customer."""
     request_id: _builtins.str
