@@ -1,110 +1,18 @@
-"""Batches of concurrent calls. Nothing here waits for time to pass: the fake ledger answers when it is told to, the clock stands still.
-
-Where a pause would be wrong it is an hour long, so that a test which needs it fails by its time limit.
-"""
+"""How calls become batches: when they are sent, with whom, and who waits for what."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from itertools import count
-from typing import Any, TypeVar
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from shared.coalescer import GATHER_TIMES_MAX, BatchTimedOut, Coalescer
+from shared.coalescer import GATHER_TIMES_MAX, Coalescer
 from shared.errors import DeadlineExceeded, Overloaded, Unavailable
 from shared.observability.metrics import BatchMetrics
-
-T = TypeVar("T")
-
-AN_HOUR_S = 3600.0
-caller = ContextVar("caller", default="nobody")
-
-
-class Poison(Exception):
-    pass
-
-
-class Outage(Exception):
-    pass
-
-
-class Ledger:
-    """Doubles numbers, batch by batch. Once `hold` was called, each batch waits for a `release`."""
-
-    def __init__(self, *, poison: Sequence[int] = ()) -> None:
-        self.batches: list[list[int]] = []
-        self.poison = set(poison)
-        self.outage = False
-        self.running = 0
-        self.running_most = 0
-        self._gate: asyncio.Semaphore | None = None
-
-    def hold(self) -> None:
-        self._gate = asyncio.Semaphore(0)
-
-    def release(self, batches: int = 1) -> None:
-        assert self._gate is not None
-        for _ in range(batches):
-            self._gate.release()
-
-    async def run(self, items: Sequence[int]) -> Sequence[int]:
-        self.batches.append(list(items))
-        self.running += 1
-        self.running_most = max(self.running, self.running_most)
-        try:
-            if self._gate is not None:
-                await self._gate.acquire()
-        finally:
-            self.running -= 1
-        if self.outage:
-            raise Outage
-        if self.poison.intersection(items):
-            raise Poison
-        return [2 * item for item in items]
-
-
-class Observer:
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.waiting: Callable[[], int] = lambda: -1
-
-    def watch(self, waiting: Callable[[], int]) -> None:
-        self.waiting = waiting
-
-    def sent(self, size: int) -> None:
-        self.sizes.append(size)
-
-
-def start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    return asyncio.create_task(work)
-
-
-async def turns(count: int = 8) -> None:
-    """Lets everything that is ready run."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def held(ledger: Ledger, coalescer: Coalescer[int, int], *waiting: int) -> list[asyncio.Task[int]]:
-    """Sends item 0, which stays in flight, then the others, which wait; returns all the calls."""
-    ledger.hold()
-    first = start(coalescer.submit(0))
-    await turns()
-    calls = [first, *(start(coalescer.submit(item)) for item in waiting)]
-    await turns()
-    return calls
-
-
-async def outcomes(calls: Sequence[asyncio.Task[int]]) -> list[int | BaseException]:
-    return await asyncio.gather(*calls, return_exceptions=True)
-
-
-def kinds(found: Sequence[int | BaseException]) -> list[object]:
-    return [type(outcome) if isinstance(outcome, BaseException) else outcome for outcome in found]
+from tests.shared.unit.coalescing import AN_HOUR_S, Ledger, Observer, Poison, caller, held, kinds, outcomes, start, turns
 
 
 async def test_an_idle_coalescer_sends_a_call_at_once_each_time() -> None:
@@ -248,125 +156,6 @@ async def test_a_deadline_that_passes_while_the_batch_is_in_flight_changes_nothi
         assert await call == 2
 
 
-async def test_one_poisoned_call_fails_alone() -> None:
-    ledger = Ledger(poison=[2])
-    async with Coalescer(ledger.run) as coalescer:
-        calls = [start(coalescer.submit(item)) for item in range(4)]
-        assert kinds(await outcomes(calls)) == [0, 2, Poison, 6]
-
-    assert ledger.batches == [[0, 1, 2, 3], [0], [1], [2], [3]]
-
-
-async def test_a_call_that_failed_alone_is_not_repeated() -> None:
-    ledger = Ledger(poison=[2])
-    async with Coalescer(ledger.run) as coalescer:
-        with pytest.raises(Poison):
-            await coalescer.submit(2)
-
-    assert ledger.batches == [[2]]
-
-
-async def test_calls_that_run_again_do_not_hold_up_the_batches_that_follow() -> None:
-    ledger = Ledger(poison=[1])
-    async with Coalescer(ledger.run, gather_s=0) as coalescer:
-        ledger.hold()
-        failing = [start(coalescer.submit(item)) for item in (1, 2)]
-        await turns()
-        ledger.release()
-        await turns()
-        assert ledger.batches == [[1, 2], [1]]
-        following = start(coalescer.submit(3))
-        await turns()
-        assert ledger.batches == [[1, 2], [1], [3]]
-        assert ledger.running == 2
-        ledger.release(3)
-        assert await following == 6
-        assert kinds(await outcomes(failing)) == [Poison, 4]
-
-
-async def test_calls_of_several_failed_batches_run_again_one_at_a_time() -> None:
-    ledger = Ledger(poison=[1, 3])
-    ledger.hold()
-    async with Coalescer(ledger.run, size_max=2) as coalescer:
-        calls = [start(coalescer.submit(item)) for item in (1, 2, 3, 4)]
-        await turns()
-        ledger.release()
-        await turns()
-        assert ledger.batches == [[1, 2], [3, 4], [1]]
-        ledger.release(2)
-        await turns()
-        assert ledger.running == 1
-        ledger.release(3)
-        assert kinds(await outcomes(calls)) == [Poison, 4, Poison, 8]
-
-    assert ledger.batches == [[1, 2], [3, 4], [1], [2], [3], [4]]
-
-
-async def test_running_again_ends_after_the_time_of_a_batch() -> None:
-    ledger, now = Ledger(poison=[1]), [100.0]
-
-    async def slow(items: Sequence[int]) -> Sequence[int]:
-        now[0] += 1.0
-        return await ledger.run(items)
-
-    async with Coalescer(slow, timeout_s=2.0, monotonic=lambda: now[0]) as coalescer:
-        calls = [start(coalescer.submit(item)) for item in (1, 2, 3, 4)]
-        assert kinds(await outcomes(calls)) == [Poison, 4, Poison, Poison]
-
-    assert ledger.batches == [[1, 2, 3, 4], [1], [2]]
-
-
-async def test_in_an_outage_all_calls_fail_and_nothing_is_sent_again() -> None:
-    ledger = Ledger()
-    ledger.outage = True
-    async with Coalescer(ledger.run, is_outage=lambda error: isinstance(error, Outage)) as coalescer:
-        calls = [start(coalescer.submit(item)) for item in range(5)]
-        assert kinds(await outcomes(calls)) == [Outage] * 5
-        assert ledger.batches == [[0, 1, 2, 3, 4]]
-        ledger.outage = False
-        assert await coalescer.submit(6) == 12
-
-
-async def test_an_outage_that_begins_while_calls_run_again_ends_that_too() -> None:
-    ledger = Ledger(poison=[1])
-    ledger.hold()
-    async with Coalescer(ledger.run, is_outage=lambda error: isinstance(error, Outage)) as coalescer:
-        calls = [start(coalescer.submit(item)) for item in range(5)]
-        await turns()
-        ledger.release(2)
-        await turns()
-        assert ledger.batches[1:] == [[0], [1]]
-        ledger.outage = True
-        ledger.release(9)
-        assert kinds(await outcomes(calls)) == [0, *[Outage] * 4]
-
-    assert ledger.batches == [[0, 1, 2, 3, 4], [0], [1]]
-
-
-async def test_a_batch_that_never_ends_is_ended_and_the_next_one_is_sent() -> None:
-    ledger = Ledger()
-    ledger.hold()
-    async with Coalescer(ledger.run, timeout_s=0.01) as coalescer:
-        calls = [start(coalescer.submit(item)) for item in (1, 2)]
-        assert kinds(await outcomes(calls)) == [BatchTimedOut] * 2
-        assert ledger.running == 0
-        ledger.release()
-        assert await coalescer.submit(3) == 6
-
-    assert ledger.batches == [[1, 2], [3]]
-
-
-async def test_a_time_out_of_the_batch_s_own_making_is_an_error_like_any_other() -> None:
-    async def times_out(items: Sequence[int]) -> Sequence[int]:
-        if 2 in items:
-            raise TimeoutError
-        return items
-
-    async with Coalescer(times_out) as coalescer:
-        calls = [start(coalescer.submit(item)) for item in (1, 2)]
-        assert kinds(await outcomes(calls)) == [1, TimeoutError]
-
-
 async def test_more_waiting_calls_than_allowed_are_refused_and_room_is_made_again() -> None:
     ledger, observer = Ledger(), Observer()
     async with Coalescer(ledger.run, waiting_max=2, observer=observer) as coalescer:
@@ -379,26 +168,6 @@ async def test_more_waiting_calls_than_allowed_are_refused_and_room_is_made_agai
         assert await coalescer.submit(5) == 10
     assert observer.waiting() == 0
     assert observer.sizes == [1, 2, 1]
-
-
-async def test_calls_that_are_to_run_again_count_as_waiting() -> None:
-    ledger = Ledger(poison=[1])
-    ledger.hold()
-    async with Coalescer(ledger.run, waiting_max=3, gather_s=0) as coalescer:
-        calls = [start(coalescer.submit(item)) for item in (1, 2, 3)]
-        await turns()
-        ledger.release()
-        await turns()
-        assert coalescer.waiting == 2
-        ledger.poison.clear()
-        for item in (4, 5):
-            calls.append(start(coalescer.submit(item)))
-            await turns()
-        assert coalescer.waiting == 3
-        with pytest.raises(Overloaded):
-            await coalescer.submit(6)
-        ledger.release(9)
-        await outcomes(calls)
 
 
 async def test_closing_refuses_new_calls_and_finishes_what_waits_without_a_pause() -> None:
