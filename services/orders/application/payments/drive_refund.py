@@ -6,6 +6,8 @@ effect. A refund waits until its payment has come to its end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -57,11 +59,7 @@ class DriveRefund:
 
     async def drive(self, refund_id: UUID) -> Refund:
         """Returns the refund as it stands when nothing more can be done now. Raises RefundNotFound, OutcomeUnknown, PointsRefused."""
-        before, payment, order = await self._records.read(refund_id)
-        after = await self._drive(before, payment, order)
-        if before.state is RefundState.PENDING and after.state is RefundState.SUCCEEDED:
-            self._observer.refund_ended(after.state)
-        return after
+        return await self._drive(*await self._records.read(refund_id))
 
     async def _drive(self, refund: Refund, payment: Payment, order: Order) -> Refund:
         if refund.state is RefundState.FAILED:
@@ -79,8 +77,7 @@ class DriveRefund:
             refund = await self._give_points(refund, payment)
         if payment.settled and may_earn_later(order):
             # When its points come, it is driven once more.
-            now = self._clock.now()
-            return await self._records.record(refund.id, lambda current, paid: (changes.given_back(current, now), paid))
+            return await self._through(refund, changes.given_back)
         return await self._take_back(refund, payment, order)
 
     async def _give_card(self, refund: Refund, payment: Payment) -> Refund:
@@ -124,8 +121,22 @@ class DriveRefund:
             if refund.points_taken_back_minor:
                 await self._ledger.take_back(refund, operation, refund.points_taken_back_minor)
         self._faults.reach("refund_asked_take_back")
-        now = self._clock.now()
-        after = await self._records.record(refund.id, lambda current, paid: (changes.completed(current, now), paid))
+        after = await self._through(refund, changes.completed)
         taken_back = after.points_taken_back_minor
         log.info("refunded", refund=refund.name, card=refund.card_minor, points=refund.points_minor, taken_back_minor=taken_back)
+        return after
+
+    async def _through(self, refund: Refund, change: Callable[[Refund, datetime], Refund]) -> Refund:
+        """Records that the customer has all of it back. Of several who drive it, the one who finds it PENDING under the lock counts it."""
+        now, ended = self._clock.now(), []
+
+        def changed(current: Refund, paid: Payment) -> tuple[Refund, Payment]:
+            after = change(current, now)
+            if current.state is RefundState.PENDING and after.state is RefundState.SUCCEEDED:
+                ended.append(after.state)
+            return after, paid
+
+        after = await self._records.record(refund.id, changed)
+        for state in ended:
+            self._observer.refund_ended(state)
         return after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID, uuid4
 
 import pytest
@@ -72,6 +73,23 @@ async def test_what_is_stuck_and_what_was_given_back_is_told(till: Till, crew: C
     await till.counter.rows(change, True, order_id(waiting))
     await till.look()
     assert meter.value("payments_quarantined") == 1
+
+
+async def test_a_refund_is_counted_once_however_many_drive_it(till: Till, crew: Crew) -> None:
+    order = await till.counter.ordered(crew.customer)
+    await till.pay(crew.customer, order)
+    meter = Meter(till)
+    before = meter.value("payments_refunds_total", state="SUCCEEDED")
+    refund_id = UUID((await give_back(till, crew.staff, order)).name.rpartition("/")[2])
+
+    drive = till.container.paying().refund_driver().drive
+    await asyncio.gather(*(drive(refund_id) for _ in range(5)), return_exceptions=True)
+
+    async def is_counted() -> bool:
+        return meter.value("payments_refunds_total", state="SUCCEEDED") > before
+
+    assert await eventually(is_counted)
+    assert meter.value("payments_refunds_total", state="SUCCEEDED") == before + 1
 
 
 async def test_money_that_does_not_fit_is_told_though_the_payment_had_ended_until_somebody_decides(till: Till, crew: Crew) -> None:
