@@ -40,7 +40,7 @@ from shared.grpc.runtime import ServiceParts
 from shared.jobs.queue import JobQueue
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import check_engine, disposing, make_engine
-from shared.postgres.errors import translate_postgres_error
+from shared.postgres.errors import PostgresConflicts
 
 # A caller is better served by an early refusal; a poll that has its answer had better wait to record it.
 WORK_WAIT_S = 10.0
@@ -140,7 +140,7 @@ def service_parts(container: AccrualContainer) -> ServiceParts:
         servicers=[lambda server: accrual_service_pb2_grpc.add_AccrualServiceServicer_to_server(servicer, server)],
         reasons=[error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]],
         verifier=container.verifier(),
-        translate=translate_postgres_error,
+        translate=PostgresConflicts(container.registry()).translate,
         check_database=lambda: check_engine(engine),
         registry=container.registry(),
         resources=[

@@ -50,7 +50,7 @@ from shared.grpc.in_flight import InFlight
 from shared.grpc.page_tokens import PageTokens
 from shared.grpc.runtime import Background, ServiceParts
 from shared.postgres.conninfo import service_conninfo
-from shared.postgres.errors import translate_postgres_error
+from shared.postgres.errors import PostgresConflicts
 from shared.postgres.pool import Pool, check_pool, make_pool
 from shared.rate_limit import KeyedLimiter
 
@@ -134,7 +134,7 @@ def service_parts(container: BalanceContainer) -> ServiceParts:
         servicers=[lambda server: balance_service_pb2_grpc.add_BalanceServiceServicer_to_server(servicer, server)],
         reasons=[REASONS],
         verifier=container.verifier(),
-        translate=translate_postgres_error,
+        translate=PostgresConflicts(container.registry()).translate,
         check_database=lambda: check_pool(pool),
         registry=container.registry(),
         resources=[pool, container.batch_pool(), container.ledger().opened(), container.account_reads().opened()],

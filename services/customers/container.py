@@ -47,7 +47,7 @@ from shared.grpc.runtime import ServiceParts
 from shared.jobs.queue import JobQueue
 from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import check_engine, disposing, make_engine
-from shared.postgres.errors import translate_postgres_error
+from shared.postgres.errors import PostgresConflicts
 from shared.postgres.pool import make_pool
 
 
@@ -159,7 +159,7 @@ def service_parts(container: CustomersContainer) -> ServiceParts:
         ],
         reasons=[error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]],
         verifier=container.verifier(),
-        translate=translate_postgres_error,
+        translate=PostgresConflicts(container.registry()).translate,
         check_database=lambda: check_engine(engine),
         registry=container.registry(),
         resources=resources(container),
