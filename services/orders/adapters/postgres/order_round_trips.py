@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import psycopg
@@ -70,6 +70,7 @@ def parameters(table: Table) -> dict[str, str]:
     return {column.name: f"%({column.name})s::{column.type.compile(dialect=dialect)}" for column in table.c}
 
 
+@cache  # the statements are so many and no more
 def positional(text: str) -> Named:
     """Returns the statement with `%s` for each named parameter, and the names in the order of these."""
     return _NAME.sub("%s", text), _NAME.findall(text)
