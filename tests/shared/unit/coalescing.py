@@ -1,5 +1,6 @@
-"""What tests of the coalescer share. Nothing here waits for time to pass: the fake ledger answers when it is told to, the clock stands still.
+"""What tests of the coalescer share.
 
+Nothing here waits for time to pass: the fake ledger answers when it is told to, the clock stands still.
 Where a pause would be wrong it is an hour long, so that a test which needs it fails by its time limit.
 """
 
