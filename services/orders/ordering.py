@@ -14,6 +14,7 @@ from services.orders.adapters.postgres.order_placing import PostgresPlainOrders
 from services.orders.adapters.postgres.order_transactions import PostgresOrderTransactions
 from services.orders.adapters.postgres.orders import OrderReads
 from services.orders.adapters.postgres.pickup_guesses import PostgresPickupGuesses
+from services.orders.adapters.postgres.stock_reads import PostgresStockReads
 from services.orders.adapters.postgres.transactions import Transactions
 from services.orders.application.ordering.allowed_actions import AllowedActions
 from services.orders.application.ordering.change_order import ChangeOrder
@@ -45,6 +46,7 @@ def _terms(settings: OrdersSettings) -> Terms:
 
 class OrderingContainer(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=OrdersSettings)
+    registry: providers.Dependency[Any] = providers.Dependency()
     clock: providers.Dependency[Any] = providers.Dependency()
     observer: providers.Dependency[Any] = providers.Dependency()
     token: providers.Dependency[Any] = providers.Dependency()
@@ -57,7 +59,7 @@ class OrderingContainer(containers.DeclarativeContainer):
 
     terms = providers.Singleton(_terms, settings)
     allowed_actions = providers.Singleton(AllowedActions, terms, clock)
-    customers = providers.Singleton(CustomersPeer, settings.provided.customers_address, token)
+    customers = providers.Singleton(CustomersPeer, settings.provided.customers_address, token, registry)
 
     # For callers.
     orders = providers.Singleton(OrderReads, engine)
@@ -76,7 +78,7 @@ class OrderingContainer(containers.DeclarativeContainer):
         hand_over=providers.Singleton(
             HandOver, change, providers.Singleton(PostgresPickupGuesses, engine, burst=WRONG_CODES_BURST, per_second=WRONG_CODES_PER_SECOND)
         ),
-        claims=providers.Singleton(ClaimOrders, transactions, clock, observer),
+        claims=providers.Singleton(ClaimOrders, transactions, providers.Singleton(PostgresStockReads, engine), clock, observer),
         allowed=allowed_actions,
     )
 

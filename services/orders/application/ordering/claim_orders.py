@@ -6,8 +6,8 @@ from collections.abc import Collection
 from uuid import UUID
 
 from services.orders.application.observer import Observer
-from services.orders.application.ordering.ports import OrderTransaction, OrderTransactions
-from services.orders.domain.errors import OrderNotFound, QueueEmpty
+from services.orders.application.ordering.ports import Locations, OrderTransaction, OrderTransactions
+from services.orders.domain.errors import LocationNotFound, OrderNotFound, QueueEmpty
 from services.orders.domain.ordering import claims
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.model import Order, State
@@ -17,13 +17,14 @@ from shared.requests import RequestKey
 
 
 class ClaimOrders:
-    def __init__(self, transactions: OrderTransactions, clock: Clock, observer: Observer) -> None:
+    def __init__(self, transactions: OrderTransactions, locations: Locations, clock: Clock, observer: Observer) -> None:
         self._transactions = transactions
+        self._locations = locations
         self._clock = clock
         self._observer = observer
 
     async def claim_next(self, location_id: str, states: Collection[State], caller: Caller, key: RequestKey) -> Order:
-        """Raises AccessDenied, QueueEmpty, RequestIdReused."""
+        """Raises AccessDenied, LocationNotFound, QueueEmpty, RequestIdReused."""
         wanted = frozenset(states or {State.PAID})
         async with self._transactions.begin() as transaction:
             answer = await transaction.answered(key)
@@ -31,9 +32,12 @@ class ClaimOrders:
                 return answer
             claims.check_claimable(wanted, caller)
             order = await transaction.lock_next(location_id, wanted, not_of=caller.name)
-            if order is None:
-                raise QueueEmpty
-            return await self._store(transaction, key, order, claims.claim(order, caller, self._clock.now()))
+            if order is not None:
+                return await self._store(transaction, key, order, claims.claim(order, caller, self._clock.now()))
+        # Asked only where nothing waits, and with no connection in hand that others may need.
+        if not await self._locations.has_location(location_id):
+            raise LocationNotFound
+        raise QueueEmpty
 
     async def release(self, customer_id: str, order_id: UUID, caller: Caller, key: RequestKey) -> Order:
         """Raises OrderNotFound, NotClaimed, RequestIdReused."""

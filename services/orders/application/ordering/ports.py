@@ -157,6 +157,13 @@ class PlainOrders(Protocol):
         """
 
 
+class Locations(Protocol):
+    """The places that orders are made at."""
+
+    async def has_location(self, location_id: str) -> bool:
+        """Tells whether there is such a location."""
+
+
 class Orders(Protocol):
     """Orders, read."""
 

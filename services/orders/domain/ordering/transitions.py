@@ -148,8 +148,9 @@ TABLE: tuple[Transition, ...] = (
     _T(Action.CANCEL, _S.PAID, _S.CANCELLED, _ANYBODY, "cancelled", _E.RESTOCK),
     _T(Action.CANCEL, _S.PREPARING, _S.CANCELLED, _OFFICE, "cancelled", _E.RESTOCK),
     _T(Action.CANCEL, _S.READY, _S.CANCELLED, _OFFICE, "cancelled", _E.RESTOCK),
-    _T(Action.ACCEPT_RETURN, _S.SHIPPED, _S.RETURNED, _COUNTER, "returned", _E.TAKE_BACK),
-    _T(Action.ACCEPT_RETURN, _S.COMPLETED, _S.RETURNED, _COUNTER, "returned", _E.TAKE_BACK),
+    # The money goes back with the units: it takes a second person, as every refund does.
+    _T(Action.ACCEPT_RETURN, _S.SHIPPED, _S.RETURNED, _COUNTER, "returned", _E.TAKE_BACK, guards=(not_own,)),
+    _T(Action.ACCEPT_RETURN, _S.COMPLETED, _S.RETURNED, _COUNTER, "returned", _E.TAKE_BACK, guards=(not_own,)),
 )
 
 FINAL = frozenset(State) - {row.source for row in TABLE}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
+import grpc
 from galen.orders.v1.order_pb2 import (
     ORDER_EVENT_KIND_CLAIM_RELEASED,
     ORDER_EVENT_KIND_CLAIMED,
@@ -58,7 +59,12 @@ async def test_the_queue_is_of_one_location_and_of_what_waits_for_somebody(crew:
     await crew.in_state("UNDER_REVIEW", rx=True)
 
     assert (await refusal_of(crew.staff.claim_next(crew.counter.location))).reason == "QUEUE_EMPTY"
-    assert (await refusal_of(crew.staff.claim_next("locations/nowhere"))).reason == "QUEUE_EMPTY"
+
+
+async def test_a_location_that_does_not_exist_has_no_queue(crew: Crew) -> None:
+    refused = await refusal_of(crew.staff.claim_next("locations/nowhere"))
+
+    assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "LOCATION_NOT_FOUND")
 
 
 async def test_reviews_are_claimed_by_pharmacists_and_not_their_own(crew: Crew) -> None:

@@ -271,6 +271,16 @@ async def test_a_pharmacist_reviews_no_order_of_their_own(counter: Counter) -> N
     assert (await refused_call(pharmacist, "RejectOrder", order)).reason == "OWN_ORDER"
 
 
+async def test_nobody_takes_back_an_order_of_their_own(counter: Counter) -> None:
+    """A return makes its refund, and who gives back money does not get it."""
+    both = counter.person("staff", "admin")
+    crew = Crew(counter, both, both, counter.person("pharmacist"), counter.person("admin"))
+    order = await crew.in_state("COMPLETED")
+
+    assert (await refused_call(both, "AcceptReturn", order)).reason == "OWN_ORDER"
+    assert await outcome_of(counter.person("staff"), "AcceptReturn", order) == "OK"
+
+
 async def test_staff_who_cancel_say_why(crew: Crew) -> None:
     order = await crew.in_state("PAID")
 

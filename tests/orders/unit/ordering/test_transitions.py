@@ -184,6 +184,16 @@ def test_no_pharmacist_reviews_an_order_of_their_own(action: Action) -> None:
     assert action not in allowed_actions(order, own)
 
 
+@pytest.mark.parametrize("state", [State.SHIPPED, State.COMPLETED])
+@pytest.mark.parametrize("role", ["staff", "pharmacist"])
+def test_nobody_takes_back_an_order_of_their_own(role: str, state: State) -> None:
+    order, own = an_order(state), caller("customer", role, "admin", name=OWNER)
+
+    assert isinstance(refused(order, Command(Action.ACCEPT_RETURN, own)), OwnOrder)
+    assert Action.ACCEPT_RETURN not in allowed_actions(order, own)
+    judge(order, Command(Action.ACCEPT_RETURN, caller(role)))
+
+
 def test_who_prepared_something_controlled_does_not_check_it() -> None:
     order = an_order(State.PREPARING, lines=(a_line(schedule=1),), preparer="customers/pia")
 

@@ -71,7 +71,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_CLAIMED: _ErrorReason.ValueType  # 23
     """Nobody, or somebody else, has claimed the order."""
     ERROR_REASON_OWN_ORDER: _ErrorReason.ValueType  # 24
-    """Nobody reviews an order of their own, gives its money back or decides on its payment."""
+    """Nobody reviews an order of their own, takes it back, gives its money back or decides on its payment."""
     ERROR_REASON_SECOND_PERSON_REQUIRED: _ErrorReason.ValueType  # 25
     """The order has a controlled medicine: someone else than who prepared it must finish it."""
     ERROR_REASON_SCAN_INCOMPLETE: _ErrorReason.ValueType  # 26
@@ -161,7 +161,7 @@ ERROR_REASON_CLAIMED_BY_OTHER: ErrorReason.ValueType  # 22
 ERROR_REASON_NOT_CLAIMED: ErrorReason.ValueType  # 23
 """Nobody, or somebody else, has claimed the order."""
 ERROR_REASON_OWN_ORDER: ErrorReason.ValueType  # 24
-"""Nobody reviews an order of their own, gives its money back or decides on its payment."""
+"""Nobody reviews an order of their own, takes it back, gives its money back or decides on its payment."""
 ERROR_REASON_SECOND_PERSON_REQUIRED: ErrorReason.ValueType  # 25
 """The order has a controlled medicine: someone else than who prepared it must finish it."""
 ERROR_REASON_SCAN_INCOMPLETE: ErrorReason.ValueType  # 26

@@ -299,9 +299,9 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcceptReturn(self, request, context):
-        """Takes units of a SHIPPED or COMPLETED order back. They go into quarantine, never back to the shelf.
+        """Takes units of a SHIPPED or COMPLETED order back, which is not one's own. They go into quarantine, never back to the shelf.
 
-        Errors: RETURN_NOT_POSSIBLE, REQUEST_ID_REUSED.
+        Errors: OWN_ORDER, RETURN_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -310,7 +310,7 @@ class OrderServiceServicer:
     def ClaimNextOrder(self, request, context):
         """Claims the order of a location that is due first among those that nobody has claimed. Callers at the same time get different orders.
 
-        Errors: QUEUE_EMPTY, REQUEST_ID_REUSED.
+        Errors: LOCATION_NOT_FOUND, QUEUE_EMPTY, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -132,14 +132,14 @@ class OrderServiceStub:
     Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
     """
     AcceptReturn: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.AcceptReturnRequest, _order_service_pb2.AcceptReturnResponse]
-    """Takes units of a SHIPPED or COMPLETED order back. They go into quarantine, never back to the shelf.
+    """Takes units of a SHIPPED or COMPLETED order back, which is not one's own. They go into quarantine, never back to the shelf.
 
-    Errors: RETURN_NOT_POSSIBLE, REQUEST_ID_REUSED.
+    Errors: OWN_ORDER, RETURN_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
     ClaimNextOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ClaimNextOrderRequest, _order_service_pb2.ClaimNextOrderResponse]
     """Claims the order of a location that is due first among those that nobody has claimed. Callers at the same time get different orders.
 
-    Errors: QUEUE_EMPTY, REQUEST_ID_REUSED.
+    Errors: LOCATION_NOT_FOUND, QUEUE_EMPTY, REQUEST_ID_REUSED.
     """
     ReleaseClaim: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ReleaseClaimRequest, _order_service_pb2.ReleaseClaimResponse]
     """Gives an order back to the queue; one's own, or anybody's for admins.
@@ -256,14 +256,14 @@ class OrderServiceAsyncStub(OrderServiceStub):
     Errors: PICKUP_CODE_WRONG, LOT_NOT_USABLE as for ShipOrder, REQUEST_ID_REUSED.
     """
     AcceptReturn: _aio.UnaryUnaryMultiCallable[_order_service_pb2.AcceptReturnRequest, _order_service_pb2.AcceptReturnResponse]  # type: ignore[assignment]
-    """Takes units of a SHIPPED or COMPLETED order back. They go into quarantine, never back to the shelf.
+    """Takes units of a SHIPPED or COMPLETED order back, which is not one's own. They go into quarantine, never back to the shelf.
 
-    Errors: RETURN_NOT_POSSIBLE, REQUEST_ID_REUSED.
+    Errors: OWN_ORDER, RETURN_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
     ClaimNextOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ClaimNextOrderRequest, _order_service_pb2.ClaimNextOrderResponse]  # type: ignore[assignment]
     """Claims the order of a location that is due first among those that nobody has claimed. Callers at the same time get different orders.
 
-    Errors: QUEUE_EMPTY, REQUEST_ID_REUSED.
+    Errors: LOCATION_NOT_FOUND, QUEUE_EMPTY, REQUEST_ID_REUSED.
     """
     ReleaseClaim: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ReleaseClaimRequest, _order_service_pb2.ReleaseClaimResponse]  # type: ignore[assignment]
     """Gives an order back to the queue; one's own, or anybody's for admins.
@@ -473,9 +473,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.AcceptReturnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.AcceptReturnResponse, _abc.Awaitable[_order_service_pb2.AcceptReturnResponse]]:
-        """Takes units of a SHIPPED or COMPLETED order back. They go into quarantine, never back to the shelf.
+        """Takes units of a SHIPPED or COMPLETED order back, which is not one's own. They go into quarantine, never back to the shelf.
 
-        Errors: RETURN_NOT_POSSIBLE, REQUEST_ID_REUSED.
+        Errors: OWN_ORDER, RETURN_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -486,7 +486,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_service_pb2.ClaimNextOrderResponse, _abc.Awaitable[_order_service_pb2.ClaimNextOrderResponse]]:
         """Claims the order of a location that is due first among those that nobody has claimed. Callers at the same time get different orders.
 
-        Errors: QUEUE_EMPTY, REQUEST_ID_REUSED.
+        Errors: LOCATION_NOT_FOUND, QUEUE_EMPTY, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
