@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select, tuple_
+from sqlalchemy import Select, exists, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.orders.adapters.postgres.payment_rows import (
@@ -23,7 +24,7 @@ from services.orders.adapters.postgres.payment_tables import payment_fact
 from services.orders.adapters.postgres.payment_tables import refund as refund_table
 from services.orders.adapters.postgres.payments import with_order
 from services.orders.adapters.postgres.tables import customer_order
-from services.orders.application.payments.read_payments import Place
+from services.orders.application.payments.read_payments import PaymentFilter, Place
 from services.orders.domain.payments.facts import Fact
 from services.orders.domain.payments.model import Payment, PaymentState, Refund, RefundState
 from services.orders.domain.payments.saga import OrderStanding
@@ -63,13 +64,9 @@ class PostgresPaymentReads:
             row = (await connection.execute(select(*REFUND_COLUMNS).where(*own))).first()
         return None if row is None else refund_of(row)
 
-    async def payments(self, order_id: UUID, *, before: Place | None, limit: int) -> Sequence[Payment]:
-        table = payment_table.c
-        query = select(*PAYMENT_COLUMNS).where(table.order_id == order_id)
-        if before is not None:
-            query = query.where(tuple_(table.created_at, table.payment_id) < before)
+    async def payments(self, wanted: PaymentFilter) -> Sequence[Payment]:
         async with self._engine.connect() as connection:
-            rows = await connection.execute(query.order_by(table.created_at.desc(), table.payment_id.desc()).limit(limit))
+            rows = await connection.execute(listing(wanted))
         return [payment_of(row) for row in rows]
 
     async def refunds(self, order_id: UUID, *, before: Place | None, limit: int) -> Sequence[Refund]:
@@ -91,3 +88,19 @@ class PostgresPaymentReads:
         async with self._engine.connect() as connection:
             rows = await connection.execute(query.order_by(table.created_at, table.payment_id).limit(limit))
         return [(payment_of(row), standing_of(row)) for row in rows]
+
+
+def listing(wanted: PaymentFilter) -> Select[Any]:
+    """Returns the query for a page of payments, by an index: of an order's, of those that are looked after, of all.
+
+    A payment in quarantine is looked after until somebody has decided on it, whether it has ended or not.
+    """
+    table = payment_table.c
+    query = select(*PAYMENT_COLUMNS)
+    if wanted.order_id is not None:
+        query = query.where(table.order_id == wanted.order_id)
+    if wanted.quarantined_only:
+        query = query.where(table.quarantined, table.look_at.is_not(None))
+    if wanted.before is not None:
+        query = query.where(tuple_(table.created_at, table.payment_id) < wanted.before)
+    return query.order_by(table.created_at.desc(), table.payment_id.desc()).limit(wanted.limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
@@ -16,6 +16,16 @@ from services.orders.domain.payments.quarantine import Decision, obstacle
 # A place in a list: when it was made, and its id.
 Place: TypeAlias = tuple[datetime, UUID]
 Listed = TypeVar("Listed", Payment, Refund)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFilter:
+    """Which payments to list: an order's, or everybody's if `order_id` is None; those older than the place `before`."""
+
+    order_id: UUID | None
+    quarantined_only: bool
+    before: Place | None
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class StoredPayments(Protocol):
     async def said_of(self, customer_id: str, order_id: UUID, payment_id: UUID) -> tuple[Payment, Sequence[Fact], bool] | None:
         """Returns a payment, all that the provider has said of it, and whether its order was paid."""
 
-    async def payments(self, order_id: UUID, *, before: Place | None, limit: int) -> Sequence[Payment]:
+    async def payments(self, wanted: PaymentFilter) -> Sequence[Payment]:
         """Returns payments, newest first."""
 
     async def refunds(self, order_id: UUID, *, before: Place | None, limit: int) -> Sequence[Refund]:
@@ -75,12 +85,14 @@ class ReadPayments:
             raise RefundNotFound
         return refund
 
-    async def payments(
-        self, customer_id: str, order_id: UUID, *, before: Place | None, limit: int
-    ) -> tuple[Sequence[Payment], Place | None]:
-        """Returns a page, newest first, and where the next one begins, if there is one. Raises OrderNotFound."""
-        await self._check(customer_id, order_id)
-        return _page(await self._stored.payments(order_id, before=before, limit=limit + 1), limit)
+    async def payments(self, customer_id: str, wanted: PaymentFilter) -> tuple[Sequence[Payment], Place | None]:
+        """Returns a page, newest first, and where the next one begins, if there is one. Raises OrderNotFound.
+
+        Where no order is wanted it is everybody's, whoever the customer is.
+        """
+        if wanted.order_id is not None:
+            await self._check(customer_id, wanted.order_id)
+        return _page(await self._stored.payments(replace(wanted, limit=wanted.limit + 1)), wanted.limit)
 
     async def refunds(self, customer_id: str, order_id: UUID, *, before: Place | None, limit: int) -> tuple[Sequence[Refund], Place | None]:
         """Returns a page, newest first, and where the next one begins, if there is one. Raises OrderNotFound."""

@@ -124,7 +124,7 @@ class PaymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPayments(self, request, context):
-        """Lists the payments of an order, newest first.
+        """Lists payments, newest first: of one order, or of all with `customers/-/orders/-` (staff).
 
         Errors: ORDER_NOT_FOUND, INVALID_PAGE_TOKEN.
         """

@@ -54,7 +54,7 @@ class PaymentServiceStub:
     Errors: PAYMENT_NOT_FOUND.
     """
     ListPayments: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.ListPaymentsRequest, _payment_service_pb2.ListPaymentsResponse]
-    """Lists the payments of an order, newest first.
+    """Lists payments, newest first: of one order, or of all with `customers/-/orders/-` (staff).
 
     Errors: ORDER_NOT_FOUND, INVALID_PAGE_TOKEN.
     """
@@ -125,7 +125,7 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     Errors: PAYMENT_NOT_FOUND.
     """
     ListPayments: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ListPaymentsRequest, _payment_service_pb2.ListPaymentsResponse]  # type: ignore[assignment]
-    """Lists the payments of an order, newest first.
+    """Lists payments, newest first: of one order, or of all with `customers/-/orders/-` (staff).
 
     Errors: ORDER_NOT_FOUND, INVALID_PAGE_TOKEN.
     """
@@ -211,7 +211,7 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_service_pb2.ListPaymentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payment_service_pb2.ListPaymentsResponse, _abc.Awaitable[_payment_service_pb2.ListPaymentsResponse]]:
-        """Lists the payments of an order, newest first.
+        """Lists payments, newest first: of one order, or of all with `customers/-/orders/-` (staff).
 
         Errors: ORDER_NOT_FOUND, INVALID_PAGE_TOKEN.
         """

@@ -8,7 +8,7 @@ from uuid import UUID
 from galen.orders.v1 import money_pb2, payment_pb2
 from galen.orders.v1 import payment_service_pb2 as messages
 
-from services.orders.application.payments.read_payments import Inspection, Place
+from services.orders.application.payments.read_payments import Inspection, PaymentFilter, Place
 from services.orders.application.payments.reconcile import Compared, Difference
 from services.orders.application.payments.resolve_quarantine import Ruling
 from services.orders.domain.errors import DuplicateSku, PaymentNotFound, RefundNotFound
@@ -19,8 +19,12 @@ from services.orders.domain.payments.quarantine import Decision
 from services.orders.domain.payments.refunding import WantedRefund
 from services.orders.domain.payments.starting import Wanted
 from services.orders.entrypoints.grpc.converters.money import refund_summary
+from services.orders.entrypoints.grpc.converters.orders import parse_order
+from shared.grpc.page_tokens import page_size
 from shared.grpc.timestamps import timestamp
 from shared.ids import read_id
+
+ALL_ORDERS = "customers/-/orders/-"
 
 # While the payer can still do something with it.
 _CONFIRMABLE = frozenset({PaymentState.STARTED, PaymentState.CONFIRMATION_REQUIRED, PaymentState.ACTION_REQUIRED, PaymentState.PENDING})
@@ -42,6 +46,12 @@ def parse_refund(name: str) -> tuple[str, UUID, UUID]:
     if order_id is None or refund_id is None:
         raise RefundNotFound
     return customer_id, order_id, refund_id
+
+
+def payment_filter(request: messages.ListPaymentsRequest, position: list[str] | None) -> tuple[str, PaymentFilter]:
+    """Returns whose payments are wanted, and which. Raises OrderNotFound."""
+    customer_id, order_id = ("", None) if request.parent == ALL_ORDERS else parse_order(request.parent)
+    return customer_id, PaymentFilter(order_id, request.quarantined_only, read_position(position), page_size(request.page_size))
 
 
 def wanted_of(request: messages.StartPaymentRequest) -> Wanted:

@@ -23,6 +23,7 @@ from services.orders.entrypoints.grpc.converters.payments import (
     inspection_message,
     parse_payment,
     parse_refund,
+    payment_filter,
     payment_message,
     position_of,
     read_position,
@@ -69,8 +70,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         return messages.GetPaymentResponse(payment=_shown(payment))
 
     async def ListPayments(self, request: messages.ListPaymentsRequest, context: Context) -> messages.ListPaymentsResponse:
-        before, limit = read_position(self._page_tokens.open(request)), page_size(request.page_size)
-        page, following = await self._payments.payments(*parse_order(request.parent), before=before, limit=limit)
+        page, following = await self._payments.payments(*payment_filter(request, self._page_tokens.open(request)))
         token = "" if following is None else self._page_tokens.seal(request, position_of(following))
         return messages.ListPaymentsResponse(payments=map(_shown, page), next_page_token=token)
 
