@@ -19,14 +19,13 @@ from typing import Any
 
 import psycopg
 import structlog
-from procrastinate import App, BaseRetryStrategy, JobContext, PsycopgConnector, RetryDecision
+from procrastinate import App, BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job
 from procrastinate.worker import Worker
 from prometheus_client import CollectorRegistry, Gauge
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.jobs.limits import CONNECTIONS_MAX
+from shared.jobs.connections import make_connector
 from shared.observability.metrics import TaskMetrics
 from shared.observability.tracing import start_span
 from shared.postgres.round_trips import Statement
@@ -80,16 +79,6 @@ class BackOff(BaseRetryStrategy):
         return RetryDecision(retry_at=datetime.now(UTC) + timedelta(seconds=delay_s))
 
 
-def _without_waiting(conninfo: str) -> str:
-    """Returns the connection string for what the worker notes of jobs: its commits need not reach the disk at once.
-
-    A crash of PostgreSQL may forget that a job was fetched or done, and the job runs again, even beside itself, as jobs must bear. Adding
-    one is a matter of the transaction that adds it.
-    """
-    given = conninfo_to_dict(conninfo).get("options") or ""
-    return make_conninfo(conninfo, options=f"{given} -c synchronous_commit=off".strip())
-
-
 class JobQueue:
     """The jobs of one service."""
 
@@ -114,7 +103,7 @@ class JobQueue:
         self._worker: Worker | None = None
         self._running: Counter[int] = Counter()  # twice, after a crash of PostgreSQL
         self._seen_idle: set[tuple[int, int]] = set()
-        self._app = App(connector=PsycopgConnector(conninfo=_without_waiting(conninfo), min_size=1, max_size=CONNECTIONS_MAX))
+        self._app = App(connector=make_connector(conninfo))
 
     def register(self, name: str, step: Step, *, attempts_max: int | None) -> None:
         """Names a step. A failed one is repeated with back-off; after `attempts_max` failures it is parked, None means never."""

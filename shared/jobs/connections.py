@@ -1,0 +1,52 @@
+"""The queue's own connections: each statement is one round trip and its own transaction.
+
+A worker runs three statements for a job. With a transaction around each, and a question before it whether the server is still there, they
+would be four times as many round trips, and most of what a job costs.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+import psycopg
+from procrastinate import PsycopgConnector
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from shared.jobs.limits import CONNECTIONS_MAX
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+def make_connector(conninfo: str) -> PsycopgConnector:
+    """Returns what procrastinate asks the database through; it connects when it is opened."""
+    return PsycopgConnector(
+        conninfo=_without_waiting(conninfo), min_size=1, max_size=CONNECTIONS_MAX, configure=_commit_each, pool_factory=_make_pool
+    )
+
+
+def _without_waiting(conninfo: str) -> str:
+    """Returns the connection string for what the worker notes of jobs: its commits need not reach the disk at once.
+
+    A crash of PostgreSQL may forget that a job was fetched or done, and the job runs again, even beside itself, as jobs must bear. Adding
+    one is a matter of the transaction that adds it.
+    """
+    given = conninfo_to_dict(conninfo).get("options") or ""
+    return make_conninfo(conninfo, options=f"{given} -c synchronous_commit=off".strip())
+
+
+async def _commit_each(connection: Connection) -> None:
+    await connection.set_autocommit(True)
+
+
+def _make_pool(**settings: Any) -> AsyncConnectionPool[Connection]:
+    return AsyncConnectionPool(**settings | {"check": _check_if_it_spoke})
+
+
+async def _check_if_it_spoke(connection: Connection) -> None:
+    """Raises OperationalError if the server has ended the connection. It says so, and says nothing else to one that nobody uses."""
+    spoken = select.poll()
+    spoken.register(connection.fileno(), select.POLLIN)
+    if spoken.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
