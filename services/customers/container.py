@@ -29,6 +29,7 @@ from services.customers.application.prove_login import ProveLogin
 from services.customers.application.read_addresses import ReadAddresses
 from services.customers.application.read_customer import ReadCustomer
 from services.customers.application.register import Register
+from services.customers.application.resolve_recipients import ResolveRecipients
 from services.customers.application.set_roles import SetRoles
 from services.customers.application.update_customer import UpdateCustomer
 from services.customers.entrypoints.grpc.caller_address import CallerAddress
@@ -42,6 +43,7 @@ from shared.auth.keys import load_signing_key
 from shared.auth.tokens import TokenVerifier
 from shared.clock import SystemClock
 from shared.grpc.channel import token_file
+from shared.grpc.errors import ErrorCatalogue
 from shared.grpc.page_tokens import PageTokens
 from shared.grpc.runtime import ServiceParts
 from shared.jobs.queue import JobQueue
@@ -49,6 +51,8 @@ from shared.postgres.conninfo import service_conninfo
 from shared.postgres.engine import check_engine, disposing, make_engine
 from shared.postgres.errors import PostgresConflicts
 from shared.postgres.pool import make_pool
+
+REASONS = error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]
 
 
 def make_verifier(published: PublishedKeys, jwks_file: Path | None) -> TokenVerifier:
@@ -121,7 +125,9 @@ class CustomersContainer(containers.DeclarativeContainer):
         providers.Singleton(SetRoles, writes, clock),
         providers.Singleton(ReadAddresses, providers.Singleton(PostgresAddresses, engine, reads)),
         providers.Singleton(KeepAddresses, writes, clock),
+        providers.Singleton(ResolveRecipients, customers),
         providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file),
+        providers.Singleton(lambda: ErrorCatalogue([REASONS])),
     )
 
 
@@ -157,7 +163,7 @@ def service_parts(container: CustomersContainer) -> ServiceParts:
             lambda server: auth_service_pb2_grpc.add_AuthServiceServicer_to_server(auth, server),
             lambda server: customer_service_pb2_grpc.add_CustomerServiceServicer_to_server(customers, server),
         ],
-        reasons=[error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]],
+        reasons=[REASONS],
         verifier=container.verifier(),
         translate=PostgresConflicts(container.registry()).translate,
         check_database=lambda: check_engine(engine),

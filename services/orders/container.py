@@ -140,6 +140,7 @@ class OrdersContainer(containers.DeclarativeContainer):
     ordering = providers.Container(
         OrderingContainer,
         settings=settings,
+        registry=registry,
         clock=clock,
         observer=metrics,
         token=token,

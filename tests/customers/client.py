@@ -106,8 +106,12 @@ class Customers:
     async def get_address(self, name: str) -> Address:
         return (await self.stub.GetAddress(messages.GetAddressRequest(name=name), **self._options)).address
 
-    async def recipient(self, name: str, address: str) -> messages.ResolveRecipientResponse:
-        return await self.stub.ResolveRecipient(messages.ResolveRecipientRequest(name=name, address=address), **self._options)
+    async def recipients(self, *queries: tuple[str, str]) -> list[messages.RecipientResult]:
+        """Asks for names of customers and of their addresses, the latter empty for a profile alone."""
+        request = messages.BatchResolveRecipientsRequest(
+            queries=[messages.RecipientQuery(name=name, address=address) for name, address in queries]
+        )
+        return list((await self.stub.BatchResolveRecipients(request, **self._options)).results)
 
     async def list_addresses(self, parent: str, *, page_size: int = 0, page_token: str = "") -> messages.ListAddressesResponse:
         request = messages.ListAddressesRequest(parent=parent, page_size=page_size, page_token=page_token)

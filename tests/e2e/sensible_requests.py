@@ -80,7 +80,7 @@ CUSTOMERS: Mapping[str, dict[str, Any]] = {
     "SetRoles": {"name": CUSTOMER, "roles": ["ROLE_STAFF"]},
     "CreateAddress": {"parent": CUSTOMER, "address": ADDRESS},
     "GetAddress": {"name": f"{CUSTOMER}/addresses/1"},
-    "ResolveRecipient": {"name": CUSTOMER, "address": f"{CUSTOMER}/addresses/1"},
+    "BatchResolveRecipients": {"queries": [{"name": CUSTOMER, "address": f"{CUSTOMER}/addresses/1"}]},
     "ListAddresses": {"parent": CUSTOMER},
     "UpdateAddress": {"name": f"{CUSTOMER}/addresses/1", "address": ADDRESS},
     "DeleteAddress": {"name": f"{CUSTOMER}/addresses/1"},

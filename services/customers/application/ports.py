@@ -12,6 +12,7 @@ from uuid import UUID
 from services.customers.domain.address import Address
 from services.customers.domain.customer import Customer
 from services.customers.domain.login import Attempt
+from services.customers.domain.recipient import Recipient
 from shared.requests import RequestKey
 
 T = TypeVar("T")
@@ -98,8 +99,11 @@ class Customers(Protocol):
     async def find(self, customer_id: UUID) -> Customer | None:
         """Returns the customer."""
 
-    async def find_recipient(self, customer_id: UUID, address_id: UUID) -> tuple[Customer, Address | None] | None:
-        """Returns the customer and this address of theirs, None where there is none; None without such a customer."""
+    async def find_recipients(self, ids: Sequence[tuple[UUID | None, UUID | None]]) -> Sequence[Recipient | None]:
+        """Returns, for each pair of ids, the customer and this address of theirs, if there is one; None without such a customer.
+
+        All are as they are at one moment. The id None is nobody's.
+        """
 
     async def without_account(self, *, older_than_s: float, after: UUID | None, limit: int) -> Sequence[UUID]:
         """Returns customers who registered that long ago and have no account yet, in the order of their ids, from `after` on."""

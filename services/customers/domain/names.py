@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid5
 
 from services.customers.domain.errors import AddressNotFound, CustomerNotFound
+from services.customers.domain.recipient import RecipientQuery
 from shared.ids import read_id
 
 _NAMESPACE = UUID("0d9bb5d4-2a53-5f0c-8f4d-6a2f3a1c9e77")
@@ -35,10 +36,11 @@ def parse_address(name: str) -> tuple[UUID, UUID]:
     return customer_id, address_id
 
 
-def own_address(customer_id: UUID, name: str) -> UUID | None:
-    """Returns the id of the address in its well-formed name; None if it can't be an address of the customer."""
-    _, customer, _, address = name.split("/")
-    return read_id(address) if read_id(customer) == customer_id else None
+def parse_recipient(name: str, address: str) -> RecipientQuery:
+    """Returns what well-formed names of a customer and an address ask for. The address is empty if none is meant."""
+    parent, _, address_id = address.partition("/addresses/")
+    own = read_id(address_id) if parent == name else None
+    return RecipientQuery(customer_id=read_id(name.removeprefix("customers/")), address_id=own, names_address=address != "")
 
 
 def account_request_id(customer_id: UUID) -> UUID:

@@ -10,9 +10,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from services.customers.application.ports import Hasher, Registration, Token
-from services.customers.domain.address import Address
 from services.customers.domain.customer import Customer
 from services.customers.domain.login import Attempt
+from services.customers.domain.recipient import Recipient
 
 T = TypeVar("T")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -104,8 +104,8 @@ class MemoryCustomers:
     async def find(self, customer_id: UUID) -> Customer | None:
         return None
 
-    async def find_recipient(self, customer_id: UUID, address_id: UUID) -> tuple[Customer, Address | None] | None:
-        return None
+    async def find_recipients(self, ids: Sequence[tuple[UUID | None, UUID | None]]) -> Sequence[Recipient | None]:
+        return [None for _ in ids]
 
     async def without_account(self, *, older_than_s: float, after: UUID | None, limit: int) -> Sequence[UUID]:
         return [one for one in sorted(self.missing) if after is None or one > after][:limit]

@@ -10,19 +10,16 @@ from psycopg.rows import dict_row
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.customers.adapters.postgres.rows import ADDRESS_COLUMNS, CUSTOMER_COLUMNS, address_of, customer_of
+from services.customers.adapters.postgres.recipients import recipient_of, recipients_statement
+from services.customers.adapters.postgres.rows import CUSTOMER_COLUMNS, customer_of
 from services.customers.adapters.postgres.tables import customer as table
-from services.customers.domain.address import Address
 from services.customers.domain.customer import Customer
+from services.customers.domain.recipient import Recipient
 from shared.postgres.pool import Pool
+from shared.postgres.round_trips import RoundTrips
 
-_CUSTOMER_NAMES = [column.name for column in CUSTOMER_COLUMNS]
-_ADDRESS_NAMES = [column.name for column in ADDRESS_COLUMNS]
-_FIND = f"select {', '.join(_CUSTOMER_NAMES)} from customer where customer_id = %s"  # noqa: S608  the columns are ours
-_FIND_RECIPIENT = f"""
-select {", ".join(f"c.{name}" for name in _CUSTOMER_NAMES)}, {", ".join(f"a.{name}" for name in _ADDRESS_NAMES)}
-from customer c left join address a on a.customer_id = c.customer_id and a.address_id = %s where c.customer_id = %s
-"""  # noqa: S608
+# The columns are ours.
+_FIND = f"select {', '.join(column.name for column in CUSTOMER_COLUMNS)} from customer where customer_id = %s"  # noqa: S608
 
 
 class PostgresCustomers:
@@ -31,20 +28,17 @@ class PostgresCustomers:
     def __init__(self, engine: AsyncEngine, reads: Pool) -> None:
         self._engine = engine
         self._reads = reads
+        self._round_trips = RoundTrips()
 
     async def find(self, customer_id: UUID) -> Customer | None:
         async with self._reads.connection() as connection:
             row = await (await connection.cursor(row_factory=dict_row).execute(_FIND.encode(), [customer_id])).fetchone()
         return customer_of(row) if row else None
 
-    async def find_recipient(self, customer_id: UUID, address_id: UUID) -> tuple[Customer, Address | None] | None:
+    async def find_recipients(self, ids: Sequence[tuple[UUID | None, UUID | None]]) -> Sequence[Recipient | None]:
         async with self._reads.connection() as connection:
-            row = await (await connection.execute(_FIND_RECIPIENT.encode(), [address_id, customer_id])).fetchone()
-        if row is None:
-            return None
-        customer = customer_of(dict(zip(_CUSTOMER_NAMES, row, strict=False)))
-        address = dict(zip(_ADDRESS_NAMES, row[len(_CUSTOMER_NAMES) :], strict=True))
-        return customer, None if address["address_id"] is None else address_of(address)
+            (rows,) = await self._round_trips.send(connection, [recipients_statement(ids)])
+        return [recipient_of(pair, row) for pair, row in zip(ids, rows, strict=True)]
 
     async def without_account(self, *, older_than_s: float, after: UUID | None, limit: int) -> Sequence[UUID]:
         late = select(table.c.customer_id).where(

@@ -13,7 +13,9 @@ from services.customers.application.ports import Token
 from services.customers.domain.address import Address, Place
 from services.customers.domain.customer import ROLES, Customer, ProfileChange, etag_of
 from services.customers.domain.names import address_name, customer_name
+from services.customers.domain.recipient import Outcome, Recipient
 from shared.grpc.contract import role_name
+from shared.grpc.errors import ErrorCatalogue
 from shared.grpc.timestamps import timestamp
 
 
@@ -53,6 +55,14 @@ def address_message(address: Address) -> address_pb2.Address:
         create_time=timestamp(address.created_at),
         update_time=timestamp(address.updated_at),
     )
+
+
+def recipient_result(outcome: Outcome, catalogue: ErrorCatalogue) -> customer_service_pb2.RecipientResult:
+    if not isinstance(outcome, Recipient):
+        return customer_service_pb2.RecipientResult(error=catalogue.status(outcome))
+    address = None if outcome.address is None else address_message(outcome.address)
+    recipient = customer_service_pb2.Recipient(customer=customer_message(outcome.customer), address=address)
+    return customer_service_pb2.RecipientResult(recipient=recipient)
 
 
 def place_of(message: address_pb2.Address) -> Place:

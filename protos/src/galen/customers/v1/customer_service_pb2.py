@@ -29,9 +29,10 @@ from galen.options.v1 import policy_pb2 as galen_dot_options_dot_v1_dot_policy__
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)galen/customers/v1/customer_service.proto\x12\x12galen.customers.v1\x1a\x1b\x62uf/validate/validate.proto\x1a galen/customers/v1/address.proto\x1a!galen/customers/v1/customer.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\"N\n\x12GetCustomerRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\"E\n\x13GetCustomerResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.galen.customers.v1.Customer\"\xe6\x03\n\x15UpdateCustomerRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x18\xc8\x01\x32\x0f^[^[:cntrl:]]*$\x12(\n\x05phone\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^(\\+[0-9]{5,20})?$\x12\x1c\n\x05\x65mail\x18\x04 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xd8\x01\x01\x12\xe0\x01\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xae\x01\xe2\x41\x01\x02\xbaH\xa6\x01\xba\x01\x9f\x01\n\x11update_mask.paths\x12\x36must name one or more of display_name, phone and email\x1aRsize(this.paths) > 0 && this.paths.all(p, p in [\'display_name\', \'phone\', \'email\'])\xc8\x01\x01\x12\x15\n\x04\x65tag\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12 \n\nrequest_id\x18\x07 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"H\n\x16UpdateCustomerResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.galen.customers.v1.Customer\"\xa9\x01\n\x0fSetRolesRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12:\n\x05roles\x18\x02 \x03(\x0e\x32\x16.galen.options.v1.RoleB\x13\xbaH\x10\x92\x01\r\x10\x08\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"B\n\x10SetRolesResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.galen.customers.v1.Customer\"\xae\x01\n\x14\x43reateAddressRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12\x38\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1b.galen.customers.v1.AddressB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"E\n\x15\x43reateAddressResponse\x12,\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1b.galen.customers.v1.Address\"k\n\x11GetAddressRequest\x12V\n\x04name\x18\x01 \x01(\tBH\xe2\x41\x01\x02\xbaHAr?2=^customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64}$\"B\n\x12GetAddressResponse\x12,\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1b.galen.customers.v1.Address\"\xad\x01\n\x17ResolveRecipientRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12X\n\x07\x61\x64\x64ress\x18\x02 \x01(\tBG\xbaHDrB2@^(customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64})?$\"x\n\x18ResolveRecipientResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.galen.customers.v1.Customer\x12,\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1b.galen.customers.v1.Address\"\x8c\x01\n\x14ListAddressesRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"`\n\x15ListAddressesResponse\x12.\n\taddresses\x18\x01 \x03(\x0b\x32\x1b.galen.customers.v1.Address\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xca\x01\n\x14UpdateAddressRequest\x12V\n\x04name\x18\x01 \x01(\tBH\xe2\x41\x01\x02\xbaHAr?2=^customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64}$\x12\x38\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1b.galen.customers.v1.AddressB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"E\n\x15UpdateAddressResponse\x12,\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1b.galen.customers.v1.Address\"\x90\x01\n\x14\x44\x65leteAddressRequest\x12V\n\x04name\x18\x01 \x01(\tBH\xe2\x41\x01\x02\xbaHAr?2=^customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64}$\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15\x44\x65leteAddressResponse2\xa6\x0c\n\x0f\x43ustomerService\x12\xa6\x01\n\x0bGetCustomer\x12&.galen.customers.v1.GetCustomerRequest\x1a\'.galen.customers.v1.GetCustomerResponse\"F\x90\x02\x01\xca\xf3\x18!\x12\x04\x01\x02\x03\x04\x1a\x06orders*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=customers/*}\x12\xa7\x01\n\x0eUpdateCustomer\x12).galen.customers.v1.UpdateCustomerRequest\x1a*.galen.customers.v1.UpdateCustomerResponse\">\xca\xf3\x18\x19\x12\x02\x01\x04 \x01*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02\x1b\x32\x16/v1/{name=customers/*}:\x01*\x12\x8a\x01\n\x08SetRoles\x12#.galen.customers.v1.SetRolesRequest\x1a$.galen.customers.v1.SetRolesResponse\"3\xca\xf3\x18\x05\x12\x01\x04 \x01\x82\xd3\xe4\x93\x02$\"\x1f/v1/{name=customers/*}:setRoles:\x01*\x12\xb2\x01\n\rCreateAddress\x12(.galen.customers.v1.CreateAddressRequest\x1a).galen.customers.v1.CreateAddressResponse\"L\xca\xf3\x18\x1b\x12\x02\x01\x04 \x01*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02\'\"\"/v1/{parent=customers/*}/addresses:\x01*\x12\xae\x01\n\nGetAddress\x12%.galen.customers.v1.GetAddressRequest\x1a&.galen.customers.v1.GetAddressResponse\"Q\x90\x02\x01\xca\xf3\x18 \x12\x03\x01\x02\x04\x1a\x06orders*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02$\x12\"/v1/{name=customers/*/addresses/*}\x12\xad\x01\n\x10ResolveRecipient\x12+.galen.customers.v1.ResolveRecipientRequest\x1a,.galen.customers.v1.ResolveRecipientResponse\">\x90\x02\x01\xca\xf3\x18\x08\x1a\x06orders\x82\xd3\xe4\x93\x02)\x12\'/v1/{name=customers/*}:resolveRecipient\x12\xb9\x01\n\rListAddresses\x12(.galen.customers.v1.ListAddressesRequest\x1a).galen.customers.v1.ListAddressesResponse\"S\x90\x02\x01\xca\xf3\x18\"\x12\x03\x01\x02\x04\x1a\x06orders*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02$\x12\"/v1/{parent=customers/*}/addresses\x12\xb0\x01\n\rUpdateAddress\x12(.galen.customers.v1.UpdateAddressRequest\x1a).galen.customers.v1.UpdateAddressResponse\"J\xca\xf3\x18\x19\x12\x02\x01\x04 \x01*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02\'\x1a\"/v1/{name=customers/*/addresses/*}:\x01*\x12\xad\x01\n\rDeleteAddress\x12(.galen.customers.v1.DeleteAddressRequest\x1a).galen.customers.v1.DeleteAddressResponse\"G\xca\xf3\x18\x19\x12\x02\x01\x04 \x01*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02$*\"/v1/{name=customers/*/addresses/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)galen/customers/v1/customer_service.proto\x12\x12galen.customers.v1\x1a\x1b\x62uf/validate/validate.proto\x1a galen/customers/v1/address.proto\x1a!galen/customers/v1/customer.proto\x1a\x1dgalen/options/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x17google/rpc/status.proto\"N\n\x12GetCustomerRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\"E\n\x13GetCustomerResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.galen.customers.v1.Customer\"\xe6\x03\n\x15UpdateCustomerRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12/\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x18\xc8\x01\x32\x0f^[^[:cntrl:]]*$\x12(\n\x05phone\x18\x03 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^(\\+[0-9]{5,20})?$\x12\x1c\n\x05\x65mail\x18\x04 \x01(\tB\r\xbaH\nr\x05\x18\xfe\x01`\x01\xd8\x01\x01\x12\xe0\x01\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xae\x01\xe2\x41\x01\x02\xbaH\xa6\x01\xba\x01\x9f\x01\n\x11update_mask.paths\x12\x36must name one or more of display_name, phone and email\x1aRsize(this.paths) > 0 && this.paths.all(p, p in [\'display_name\', \'phone\', \'email\'])\xc8\x01\x01\x12\x15\n\x04\x65tag\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12 \n\nrequest_id\x18\x07 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"H\n\x16UpdateCustomerResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.galen.customers.v1.Customer\"\xa9\x01\n\x0fSetRolesRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12:\n\x05roles\x18\x02 \x03(\x0e\x32\x16.galen.options.v1.RoleB\x13\xbaH\x10\x92\x01\r\x10\x08\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"B\n\x10SetRolesResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.galen.customers.v1.Customer\"\xae\x01\n\x14\x43reateAddressRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12\x38\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1b.galen.customers.v1.AddressB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"E\n\x15\x43reateAddressResponse\x12,\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1b.galen.customers.v1.Address\"k\n\x11GetAddressRequest\x12V\n\x04name\x18\x01 \x01(\tBH\xe2\x41\x01\x02\xbaHAr?2=^customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64}$\"B\n\x12GetAddressResponse\x12,\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1b.galen.customers.v1.Address\"d\n\x1d\x42\x61tchResolveRecipientsRequest\x12\x43\n\x07queries\x18\x01 \x03(\x0b\x32\".galen.customers.v1.RecipientQueryB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"\xa4\x01\n\x0eRecipientQuery\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12X\n\x07\x61\x64\x64ress\x18\x02 \x01(\tBG\xbaHDrB2@^(customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64})?$\"V\n\x1e\x42\x61tchResolveRecipientsResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.galen.customers.v1.RecipientResult\"t\n\x0fRecipientResult\x12\x32\n\trecipient\x18\x01 \x01(\x0b\x32\x1d.galen.customers.v1.RecipientH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"i\n\tRecipient\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.galen.customers.v1.Customer\x12,\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1b.galen.customers.v1.Address\"\x8c\x01\n\x14ListAddressesRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xbaH#r!2\x1f^customers/[A-Za-z0-9_-]{1,64}$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"`\n\x15ListAddressesResponse\x12.\n\taddresses\x18\x01 \x03(\x0b\x32\x1b.galen.customers.v1.Address\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xca\x01\n\x14UpdateAddressRequest\x12V\n\x04name\x18\x01 \x01(\tBH\xe2\x41\x01\x02\xbaHAr?2=^customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64}$\x12\x38\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1b.galen.customers.v1.AddressB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"E\n\x15UpdateAddressResponse\x12,\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1b.galen.customers.v1.Address\"\x90\x01\n\x14\x44\x65leteAddressRequest\x12V\n\x04name\x18\x01 \x01(\tBH\xe2\x41\x01\x02\xbaHAr?2=^customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64}$\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\"\x17\n\x15\x44\x65leteAddressResponse2\xb8\x0c\n\x0f\x43ustomerService\x12\xa6\x01\n\x0bGetCustomer\x12&.galen.customers.v1.GetCustomerRequest\x1a\'.galen.customers.v1.GetCustomerResponse\"F\x90\x02\x01\xca\xf3\x18!\x12\x04\x01\x02\x03\x04\x1a\x06orders*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=customers/*}\x12\xa7\x01\n\x0eUpdateCustomer\x12).galen.customers.v1.UpdateCustomerRequest\x1a*.galen.customers.v1.UpdateCustomerResponse\">\xca\xf3\x18\x19\x12\x02\x01\x04 \x01*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02\x1b\x32\x16/v1/{name=customers/*}:\x01*\x12\x8a\x01\n\x08SetRoles\x12#.galen.customers.v1.SetRolesRequest\x1a$.galen.customers.v1.SetRolesResponse\"3\xca\xf3\x18\x05\x12\x01\x04 \x01\x82\xd3\xe4\x93\x02$\"\x1f/v1/{name=customers/*}:setRoles:\x01*\x12\xb2\x01\n\rCreateAddress\x12(.galen.customers.v1.CreateAddressRequest\x1a).galen.customers.v1.CreateAddressResponse\"L\xca\xf3\x18\x1b\x12\x02\x01\x04 \x01*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02\'\"\"/v1/{parent=customers/*}/addresses:\x01*\x12\xae\x01\n\nGetAddress\x12%.galen.customers.v1.GetAddressRequest\x1a&.galen.customers.v1.GetAddressResponse\"Q\x90\x02\x01\xca\xf3\x18 \x12\x03\x01\x02\x04\x1a\x06orders*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02$\x12\"/v1/{name=customers/*/addresses/*}\x12\xbf\x01\n\x16\x42\x61tchResolveRecipients\x12\x31.galen.customers.v1.BatchResolveRecipientsRequest\x1a\x32.galen.customers.v1.BatchResolveRecipientsResponse\">\x90\x02\x01\xca\xf3\x18\x08\x1a\x06orders\x82\xd3\xe4\x93\x02)\"$/v1/customers:batchResolveRecipients:\x01*\x12\xb9\x01\n\rListAddresses\x12(.galen.customers.v1.ListAddressesRequest\x1a).galen.customers.v1.ListAddressesResponse\"S\x90\x02\x01\xca\xf3\x18\"\x12\x03\x01\x02\x04\x1a\x06orders*\x13\n\x06parent\x12\tcustomers\x82\xd3\xe4\x93\x02$\x12\"/v1/{parent=customers/*}/addresses\x12\xb0\x01\n\rUpdateAddress\x12(.galen.customers.v1.UpdateAddressRequest\x1a).galen.customers.v1.UpdateAddressResponse\"J\xca\xf3\x18\x19\x12\x02\x01\x04 \x01*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02\'\x1a\"/v1/{name=customers/*/addresses/*}:\x01*\x12\xad\x01\n\rDeleteAddress\x12(.galen.customers.v1.DeleteAddressRequest\x1a).galen.customers.v1.DeleteAddressResponse\"G\xca\xf3\x18\x19\x12\x02\x01\x04 \x01*\x11\n\x04name\x12\tcustomers\x82\xd3\xe4\x93\x02$*\"/v1/{name=customers/*/addresses/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,10 +69,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEADDRESSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
   _globals['_GETADDRESSREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETADDRESSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272HAr?2=^customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64}$'
-  _globals['_RESOLVERECIPIENTREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_RESOLVERECIPIENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H#r!2\037^customers/[A-Za-z0-9_-]{1,64}$'
-  _globals['_RESOLVERECIPIENTREQUEST'].fields_by_name['address']._loaded_options = None
-  _globals['_RESOLVERECIPIENTREQUEST'].fields_by_name['address']._serialized_options = b'\272HDrB2@^(customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64})?$'
+  _globals['_BATCHRESOLVERECIPIENTSREQUEST'].fields_by_name['queries']._loaded_options = None
+  _globals['_BATCHRESOLVERECIPIENTSREQUEST'].fields_by_name['queries']._serialized_options = b'\342A\001\002\272H\007\222\001\004\010\001\020d'
+  _globals['_RECIPIENTQUERY'].fields_by_name['name']._loaded_options = None
+  _globals['_RECIPIENTQUERY'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H#r!2\037^customers/[A-Za-z0-9_-]{1,64}$'
+  _globals['_RECIPIENTQUERY'].fields_by_name['address']._loaded_options = None
+  _globals['_RECIPIENTQUERY'].fields_by_name['address']._serialized_options = b'\272HDrB2@^(customers/[A-Za-z0-9_-]{1,64}/addresses/[A-Za-z0-9_-]{1,64})?$'
   _globals['_LISTADDRESSESREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_LISTADDRESSESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H#r!2\037^customers/[A-Za-z0-9_-]{1,64}$'
   _globals['_LISTADDRESSESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -98,50 +101,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUSTOMERSERVICE'].methods_by_name['CreateAddress']._serialized_options = b'\312\363\030\033\022\002\001\004 \001*\023\n\006parent\022\tcustomers\202\323\344\223\002\'\"\"/v1/{parent=customers/*}/addresses:\001*'
   _globals['_CUSTOMERSERVICE'].methods_by_name['GetAddress']._loaded_options = None
   _globals['_CUSTOMERSERVICE'].methods_by_name['GetAddress']._serialized_options = b'\220\002\001\312\363\030 \022\003\001\002\004\032\006orders*\021\n\004name\022\tcustomers\202\323\344\223\002$\022\"/v1/{name=customers/*/addresses/*}'
-  _globals['_CUSTOMERSERVICE'].methods_by_name['ResolveRecipient']._loaded_options = None
-  _globals['_CUSTOMERSERVICE'].methods_by_name['ResolveRecipient']._serialized_options = b'\220\002\001\312\363\030\010\032\006orders\202\323\344\223\002)\022\'/v1/{name=customers/*}:resolveRecipient'
+  _globals['_CUSTOMERSERVICE'].methods_by_name['BatchResolveRecipients']._loaded_options = None
+  _globals['_CUSTOMERSERVICE'].methods_by_name['BatchResolveRecipients']._serialized_options = b'\220\002\001\312\363\030\010\032\006orders\202\323\344\223\002)\"$/v1/customers:batchResolveRecipients:\001*'
   _globals['_CUSTOMERSERVICE'].methods_by_name['ListAddresses']._loaded_options = None
   _globals['_CUSTOMERSERVICE'].methods_by_name['ListAddresses']._serialized_options = b'\220\002\001\312\363\030\"\022\003\001\002\004\032\006orders*\023\n\006parent\022\tcustomers\202\323\344\223\002$\022\"/v1/{parent=customers/*}/addresses'
   _globals['_CUSTOMERSERVICE'].methods_by_name['UpdateAddress']._loaded_options = None
   _globals['_CUSTOMERSERVICE'].methods_by_name['UpdateAddress']._serialized_options = b'\312\363\030\031\022\002\001\004 \001*\021\n\004name\022\tcustomers\202\323\344\223\002\'\032\"/v1/{name=customers/*/addresses/*}:\001*'
   _globals['_CUSTOMERSERVICE'].methods_by_name['DeleteAddress']._loaded_options = None
   _globals['_CUSTOMERSERVICE'].methods_by_name['DeleteAddress']._serialized_options = b'\312\363\030\031\022\002\001\004 \001*\021\n\004name\022\tcustomers\202\323\344\223\002$*\"/v1/{name=customers/*/addresses/*}'
-  _globals['_GETCUSTOMERREQUEST']._serialized_start=291
-  _globals['_GETCUSTOMERREQUEST']._serialized_end=369
-  _globals['_GETCUSTOMERRESPONSE']._serialized_start=371
-  _globals['_GETCUSTOMERRESPONSE']._serialized_end=440
-  _globals['_UPDATECUSTOMERREQUEST']._serialized_start=443
-  _globals['_UPDATECUSTOMERREQUEST']._serialized_end=929
-  _globals['_UPDATECUSTOMERRESPONSE']._serialized_start=931
-  _globals['_UPDATECUSTOMERRESPONSE']._serialized_end=1003
-  _globals['_SETROLESREQUEST']._serialized_start=1006
-  _globals['_SETROLESREQUEST']._serialized_end=1175
-  _globals['_SETROLESRESPONSE']._serialized_start=1177
-  _globals['_SETROLESRESPONSE']._serialized_end=1243
-  _globals['_CREATEADDRESSREQUEST']._serialized_start=1246
-  _globals['_CREATEADDRESSREQUEST']._serialized_end=1420
-  _globals['_CREATEADDRESSRESPONSE']._serialized_start=1422
-  _globals['_CREATEADDRESSRESPONSE']._serialized_end=1491
-  _globals['_GETADDRESSREQUEST']._serialized_start=1493
-  _globals['_GETADDRESSREQUEST']._serialized_end=1600
-  _globals['_GETADDRESSRESPONSE']._serialized_start=1602
-  _globals['_GETADDRESSRESPONSE']._serialized_end=1668
-  _globals['_RESOLVERECIPIENTREQUEST']._serialized_start=1671
-  _globals['_RESOLVERECIPIENTREQUEST']._serialized_end=1844
-  _globals['_RESOLVERECIPIENTRESPONSE']._serialized_start=1846
-  _globals['_RESOLVERECIPIENTRESPONSE']._serialized_end=1966
-  _globals['_LISTADDRESSESREQUEST']._serialized_start=1969
-  _globals['_LISTADDRESSESREQUEST']._serialized_end=2109
-  _globals['_LISTADDRESSESRESPONSE']._serialized_start=2111
-  _globals['_LISTADDRESSESRESPONSE']._serialized_end=2207
-  _globals['_UPDATEADDRESSREQUEST']._serialized_start=2210
-  _globals['_UPDATEADDRESSREQUEST']._serialized_end=2412
-  _globals['_UPDATEADDRESSRESPONSE']._serialized_start=2414
-  _globals['_UPDATEADDRESSRESPONSE']._serialized_end=2483
-  _globals['_DELETEADDRESSREQUEST']._serialized_start=2486
-  _globals['_DELETEADDRESSREQUEST']._serialized_end=2630
-  _globals['_DELETEADDRESSRESPONSE']._serialized_start=2632
-  _globals['_DELETEADDRESSRESPONSE']._serialized_end=2655
-  _globals['_CUSTOMERSERVICE']._serialized_start=2658
-  _globals['_CUSTOMERSERVICE']._serialized_end=4232
+  _globals['_GETCUSTOMERREQUEST']._serialized_start=316
+  _globals['_GETCUSTOMERREQUEST']._serialized_end=394
+  _globals['_GETCUSTOMERRESPONSE']._serialized_start=396
+  _globals['_GETCUSTOMERRESPONSE']._serialized_end=465
+  _globals['_UPDATECUSTOMERREQUEST']._serialized_start=468
+  _globals['_UPDATECUSTOMERREQUEST']._serialized_end=954
+  _globals['_UPDATECUSTOMERRESPONSE']._serialized_start=956
+  _globals['_UPDATECUSTOMERRESPONSE']._serialized_end=1028
+  _globals['_SETROLESREQUEST']._serialized_start=1031
+  _globals['_SETROLESREQUEST']._serialized_end=1200
+  _globals['_SETROLESRESPONSE']._serialized_start=1202
+  _globals['_SETROLESRESPONSE']._serialized_end=1268
+  _globals['_CREATEADDRESSREQUEST']._serialized_start=1271
+  _globals['_CREATEADDRESSREQUEST']._serialized_end=1445
+  _globals['_CREATEADDRESSRESPONSE']._serialized_start=1447
+  _globals['_CREATEADDRESSRESPONSE']._serialized_end=1516
+  _globals['_GETADDRESSREQUEST']._serialized_start=1518
+  _globals['_GETADDRESSREQUEST']._serialized_end=1625
+  _globals['_GETADDRESSRESPONSE']._serialized_start=1627
+  _globals['_GETADDRESSRESPONSE']._serialized_end=1693
+  _globals['_BATCHRESOLVERECIPIENTSREQUEST']._serialized_start=1695
+  _globals['_BATCHRESOLVERECIPIENTSREQUEST']._serialized_end=1795
+  _globals['_RECIPIENTQUERY']._serialized_start=1798
+  _globals['_RECIPIENTQUERY']._serialized_end=1962
+  _globals['_BATCHRESOLVERECIPIENTSRESPONSE']._serialized_start=1964
+  _globals['_BATCHRESOLVERECIPIENTSRESPONSE']._serialized_end=2050
+  _globals['_RECIPIENTRESULT']._serialized_start=2052
+  _globals['_RECIPIENTRESULT']._serialized_end=2168
+  _globals['_RECIPIENT']._serialized_start=2170
+  _globals['_RECIPIENT']._serialized_end=2275
+  _globals['_LISTADDRESSESREQUEST']._serialized_start=2278
+  _globals['_LISTADDRESSESREQUEST']._serialized_end=2418
+  _globals['_LISTADDRESSESRESPONSE']._serialized_start=2420
+  _globals['_LISTADDRESSESRESPONSE']._serialized_end=2516
+  _globals['_UPDATEADDRESSREQUEST']._serialized_start=2519
+  _globals['_UPDATEADDRESSREQUEST']._serialized_end=2721
+  _globals['_UPDATEADDRESSRESPONSE']._serialized_start=2723
+  _globals['_UPDATEADDRESSRESPONSE']._serialized_end=2792
+  _globals['_DELETEADDRESSREQUEST']._serialized_start=2795
+  _globals['_DELETEADDRESSREQUEST']._serialized_end=2939
+  _globals['_DELETEADDRESSRESPONSE']._serialized_start=2941
+  _globals['_DELETEADDRESSRESPONSE']._serialized_end=2964
+  _globals['_CUSTOMERSERVICE']._serialized_start=2967
+  _globals['_CUSTOMERSERVICE']._serialized_end=4559
 # @@protoc_insertion_point(module_scope)

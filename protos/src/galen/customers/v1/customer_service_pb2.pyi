@@ -11,6 +11,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -299,7 +300,31 @@ class GetAddressResponse(_message.Message):
 Global___GetAddressResponse: _TypeAlias = GetAddressResponse  # noqa: Y015
 
 @_typing.final
-class ResolveRecipientRequest(_message.Message):
+class BatchResolveRecipientsRequest(_message.Message):
+    """Asks for recipients."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecipientQuery]:
+        """Who is asked for. One may be asked for more than once."""
+
+    def __init__(
+        self,
+        *,
+        queries: _abc.Iterable[Global___RecipientQuery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queries", b"queries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchResolveRecipientsRequest: _TypeAlias = BatchResolveRecipientsRequest  # noqa: Y015
+
+@_typing.final
+class RecipientQuery(_message.Message):
     """Asks for a profile and an address."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -322,11 +347,67 @@ class ResolveRecipientRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ResolveRecipientRequest: _TypeAlias = ResolveRecipientRequest  # noqa: Y015
+Global___RecipientQuery: _TypeAlias = RecipientQuery  # noqa: Y015
 
 @_typing.final
-class ResolveRecipientResponse(_message.Message):
-    """Who it is for, and where it goes."""
+class BatchResolveRecipientsResponse(_message.Message):
+    """The recipients."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecipientResult]:
+        """One for each query, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___RecipientResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchResolveRecipientsResponse: _TypeAlias = BatchResolveRecipientsResponse  # noqa: Y015
+
+@_typing.final
+class RecipientResult(_message.Message):
+    """The outcome of one query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recipient(self) -> Global___Recipient:
+        """It was found."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """It was not: what the call would have failed with if nothing else had been asked for."""
+
+    def __init__(
+        self,
+        *,
+        recipient: Global___Recipient | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "recipient", b"recipient", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "recipient", b"recipient", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["recipient", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___RecipientResult: _TypeAlias = RecipientResult  # noqa: Y015
+
+@_typing.final
+class Recipient(_message.Message):
+    """Who an order is for, and where it goes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -352,7 +433,7 @@ class ResolveRecipientResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ResolveRecipientResponse: _TypeAlias = ResolveRecipientResponse  # noqa: Y015
+Global___Recipient: _TypeAlias = Recipient  # noqa: Y015
 
 @_typing.final
 class ListAddressesRequest(_message.Message):

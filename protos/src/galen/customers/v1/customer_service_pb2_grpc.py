@@ -63,10 +63,10 @@ class CustomerServiceStub:
                 request_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressRequest.SerializeToString,
                 response_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressResponse.FromString,
                 _registered_method=True)
-        self.ResolveRecipient = channel.unary_unary(
-                '/galen.customers.v1.CustomerService/ResolveRecipient',
-                request_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientRequest.SerializeToString,
-                response_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientResponse.FromString,
+        self.BatchResolveRecipients = channel.unary_unary(
+                '/galen.customers.v1.CustomerService/BatchResolveRecipients',
+                request_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.BatchResolveRecipientsRequest.SerializeToString,
+                response_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.BatchResolveRecipientsResponse.FromString,
                 _registered_method=True)
         self.ListAddresses = channel.unary_unary(
                 '/galen.customers.v1.CustomerService/ListAddresses',
@@ -137,10 +137,11 @@ class CustomerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ResolveRecipient(self, request, context):
-        """Reads for whom an order is and where it goes: a profile and, if one is named, one of the customer's addresses, as they are at one moment.
+    def BatchResolveRecipients(self, request, context):
+        """Reads for whom orders are and where they go, up to 100 in one call: profiles and, where one is named, one of the customer's addresses.
 
-        Errors: CUSTOMER_NOT_FOUND, ADDRESS_NOT_FOUND (an address of somebody else included).
+        All are as they are at one moment. Each query has its own outcome: errors of a query (CUSTOMER_NOT_FOUND; ADDRESS_NOT_FOUND, an
+        address of somebody else included) are in its result; of the call: INVALID_REQUEST (101 queries, a malformed one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,10 +202,10 @@ def add_CustomerServiceServicer_to_server(servicer, server):
                     request_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressRequest.FromString,
                     response_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.GetAddressResponse.SerializeToString,
             ),
-            'ResolveRecipient': grpc.unary_unary_rpc_method_handler(
-                    servicer.ResolveRecipient,
-                    request_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientRequest.FromString,
-                    response_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientResponse.SerializeToString,
+            'BatchResolveRecipients': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchResolveRecipients,
+                    request_deserializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.BatchResolveRecipientsRequest.FromString,
+                    response_serializer=galen_dot_customers_dot_v1_dot_customer__service__pb2.BatchResolveRecipientsResponse.SerializeToString,
             ),
             'ListAddresses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAddresses,
@@ -372,7 +373,7 @@ class CustomerService:
             _registered_method=True)
 
     @staticmethod
-    def ResolveRecipient(request,
+    def BatchResolveRecipients(request,
             target,
             options=(),
             channel_credentials=None,
@@ -385,9 +386,9 @@ class CustomerService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/galen.customers.v1.CustomerService/ResolveRecipient',
-            galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientRequest.SerializeToString,
-            galen_dot_customers_dot_v1_dot_customer__service__pb2.ResolveRecipientResponse.FromString,
+            '/galen.customers.v1.CustomerService/BatchResolveRecipients',
+            galen_dot_customers_dot_v1_dot_customer__service__pb2.BatchResolveRecipientsRequest.SerializeToString,
+            galen_dot_customers_dot_v1_dot_customer__service__pb2.BatchResolveRecipientsResponse.FromString,
             options,
             channel_credentials,
             insecure,

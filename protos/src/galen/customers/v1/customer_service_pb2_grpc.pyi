@@ -62,10 +62,11 @@ class CustomerServiceStub:
 
     Errors: ADDRESS_NOT_FOUND.
     """
-    ResolveRecipient: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.ResolveRecipientRequest, _customer_service_pb2.ResolveRecipientResponse]
-    """Reads for whom an order is and where it goes: a profile and, if one is named, one of the customer's addresses, as they are at one moment.
+    BatchResolveRecipients: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.BatchResolveRecipientsRequest, _customer_service_pb2.BatchResolveRecipientsResponse]
+    """Reads for whom orders are and where they go, up to 100 in one call: profiles and, where one is named, one of the customer's addresses.
 
-    Errors: CUSTOMER_NOT_FOUND, ADDRESS_NOT_FOUND (an address of somebody else included).
+    All are as they are at one moment. Each query has its own outcome: errors of a query (CUSTOMER_NOT_FOUND; ADDRESS_NOT_FOUND, an
+    address of somebody else included) are in its result; of the call: INVALID_REQUEST (101 queries, a malformed one).
     """
     ListAddresses: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.ListAddressesRequest, _customer_service_pb2.ListAddressesResponse]
     """Lists addresses, newest first.
@@ -117,10 +118,11 @@ class CustomerServiceAsyncStub(CustomerServiceStub):
 
     Errors: ADDRESS_NOT_FOUND.
     """
-    ResolveRecipient: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.ResolveRecipientRequest, _customer_service_pb2.ResolveRecipientResponse]  # type: ignore[assignment]
-    """Reads for whom an order is and where it goes: a profile and, if one is named, one of the customer's addresses, as they are at one moment.
+    BatchResolveRecipients: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.BatchResolveRecipientsRequest, _customer_service_pb2.BatchResolveRecipientsResponse]  # type: ignore[assignment]
+    """Reads for whom orders are and where they go, up to 100 in one call: profiles and, where one is named, one of the customer's addresses.
 
-    Errors: CUSTOMER_NOT_FOUND, ADDRESS_NOT_FOUND (an address of somebody else included).
+    All are as they are at one moment. Each query has its own outcome: errors of a query (CUSTOMER_NOT_FOUND; ADDRESS_NOT_FOUND, an
+    address of somebody else included) are in its result; of the call: INVALID_REQUEST (101 queries, a malformed one).
     """
     ListAddresses: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.ListAddressesRequest, _customer_service_pb2.ListAddressesResponse]  # type: ignore[assignment]
     """Lists addresses, newest first.
@@ -201,14 +203,15 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def ResolveRecipient(
+    def BatchResolveRecipients(
         self,
-        request: _customer_service_pb2.ResolveRecipientRequest,
+        request: _customer_service_pb2.BatchResolveRecipientsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_customer_service_pb2.ResolveRecipientResponse, _abc.Awaitable[_customer_service_pb2.ResolveRecipientResponse]]:
-        """Reads for whom an order is and where it goes: a profile and, if one is named, one of the customer's addresses, as they are at one moment.
+    ) -> _typing.Union[_customer_service_pb2.BatchResolveRecipientsResponse, _abc.Awaitable[_customer_service_pb2.BatchResolveRecipientsResponse]]:
+        """Reads for whom orders are and where they go, up to 100 in one call: profiles and, where one is named, one of the customer's addresses.
 
-        Errors: CUSTOMER_NOT_FOUND, ADDRESS_NOT_FOUND (an address of somebody else included).
+        All are as they are at one moment. Each query has its own outcome: errors of a query (CUSTOMER_NOT_FOUND; ADDRESS_NOT_FOUND, an
+        address of somebody else included) are in its result; of the call: INVALID_REQUEST (101 queries, a malformed one).
         """
 
     @_abc_1.abstractmethod

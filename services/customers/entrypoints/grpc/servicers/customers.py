@@ -8,10 +8,11 @@ from galen.customers.v1 import customer_service_pb2_grpc
 from services.customers.application.keep_addresses import KeepAddresses
 from services.customers.application.read_addresses import ReadAddresses
 from services.customers.application.read_customer import ReadCustomer
+from services.customers.application.resolve_recipients import ResolveRecipients
 from services.customers.application.set_roles import SetRoles
 from services.customers.application.update_customer import UpdateCustomer
 from services.customers.domain.errors import CustomerNotFound
-from services.customers.domain.names import own_address, parse_address, parse_customer
+from services.customers.domain.names import parse_address, parse_customer, parse_recipient
 from services.customers.entrypoints.grpc.converters import (
     address_message,
     customer_message,
@@ -19,9 +20,11 @@ from services.customers.entrypoints.grpc.converters import (
     position_of,
     profile_change,
     read_position,
+    recipient_result,
     role_words,
 )
 from shared.grpc.call import request_key
+from shared.grpc.errors import ErrorCatalogue
 from shared.grpc.interceptor import Context
 from shared.grpc.page_tokens import PageTokens, page_size
 
@@ -34,14 +37,18 @@ class CustomerServicer(customer_service_pb2_grpc.CustomerServiceServicer):
         roles: SetRoles,
         addresses: ReadAddresses,
         address_writes: KeepAddresses,
+        recipients: ResolveRecipients,
         page_tokens: PageTokens,
+        catalogue: ErrorCatalogue,
     ) -> None:
         self._customers = customers
         self._profiles = profiles
         self._roles = roles
         self._addresses = addresses
         self._address_writes = address_writes
+        self._recipients = recipients
         self._page_tokens = page_tokens
+        self._catalogue = catalogue
 
     async def GetCustomer(self, request: messages.GetCustomerRequest, context: Context) -> messages.GetCustomerResponse:
         return messages.GetCustomerResponse(customer=customer_message(await self._customers.get(parse_customer(request.name))))
@@ -63,12 +70,11 @@ class CustomerServicer(customer_service_pb2_grpc.CustomerServiceServicer):
     async def GetAddress(self, request: messages.GetAddressRequest, context: Context) -> messages.GetAddressResponse:
         return messages.GetAddressResponse(address=address_message(await self._addresses.get(*parse_address(request.name))))
 
-    async def ResolveRecipient(self, request: messages.ResolveRecipientRequest, context: Context) -> messages.ResolveRecipientResponse:
-        customer_id = parse_customer(request.name)
-        if not request.address:
-            return messages.ResolveRecipientResponse(customer=customer_message(await self._customers.get(customer_id)))
-        customer, address = await self._customers.with_address(customer_id, own_address(customer_id, request.address))
-        return messages.ResolveRecipientResponse(customer=customer_message(customer), address=address_message(address))
+    async def BatchResolveRecipients(
+        self, request: messages.BatchResolveRecipientsRequest, context: Context
+    ) -> messages.BatchResolveRecipientsResponse:
+        outcomes = await self._recipients([parse_recipient(query.name, query.address) for query in request.queries])
+        return messages.BatchResolveRecipientsResponse(results=[recipient_result(outcome, self._catalogue) for outcome in outcomes])
 
     async def ListAddresses(self, request: messages.ListAddressesRequest, context: Context) -> messages.ListAddressesResponse:
         before = read_position(self._page_tokens.open(request))
