@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.balance.application.ports import Ledger
 from services.balance.application.programs import Programs
 from services.balance.domain import errors
-from services.balance.domain.commands import Command, Withdraw
+from services.balance.domain.commands import Command, Credit, Withdraw
 from services.balance.domain.decide import Group, Outcome, Recorded, Unrecorded
 from services.balance.domain.model import Operation, Refusal
 from services.balance.domain.names import operation_name
@@ -25,8 +25,8 @@ class PostPoints:
     async def post(self, command: Command) -> Recorded:
         """Posts a command; returns its operation, made now or before.
 
-        Raises ProgramNotFound, AccountNotFound, OrderNumberInvalid, RequestIdReused, RateLimited, and whatever error stands for the
-        refusal of its kind: see domain/errors.py.
+        Raises ProgramNotFound, AccountNotFound, OrderNumberInvalid, LotTimesInvalid, RequestIdReused, RateLimited, and whatever error
+        stands for the refusal of its kind: see domain/errors.py.
         """
         check(command)
         await self._programs.require(command.account.program)
@@ -43,9 +43,11 @@ class PostPoints:
 
 
 def check(command: Command) -> None:
-    """Refuses what no state could make acceptable. Raises OrderNumberInvalid."""
+    """Refuses what no state could make acceptable. Raises OrderNumberInvalid, LotTimesInvalid."""
     if isinstance(command, Withdraw) and not is_luhn_valid(command.reference):
         raise errors.OrderNumberInvalid
+    if isinstance(command, Credit) and command.is_never_available:
+        raise errors.LotTimesInvalid
 
 
 def error_of(outcome: Outcome) -> GalenError | None:

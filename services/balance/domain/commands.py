@@ -40,6 +40,11 @@ class Credit(Command):
     available_at: datetime | None = None
     expires_at: datetime | None = None
 
+    @property
+    def is_never_available(self) -> bool:
+        """Tells whether its lot would expire before it is there, whenever it is asked for."""
+        return self.available_at is not None and self.expires_at is not None and self.expires_at <= self.available_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open(Credit):

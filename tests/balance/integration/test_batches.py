@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from shared.luhn import with_check_digit
 from shared.testing.errors import refusal_of
 from shared.testing.identities import Identities, Metadata
+from tests.balance.world import soon
 
 if TYPE_CHECKING:  # the class exists for type checkers only
     from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceAsyncStub
@@ -101,6 +102,19 @@ async def test_an_atomic_batch_with_a_command_that_can_not_be_tried_is_not_tried
         "ORDER_NUMBER_INVALID",
     ]
     assert await batches.available(account) == 100
+
+
+async def test_credits_that_would_expire_before_they_are_there_open_no_account(batches: Batches) -> None:
+    known, past, never = account_name(), account_name(), account_name()
+    commands = [credit(known, 100), credit(past, 1), credit(never, 1)]
+    commands[1].credit.expire_time.FromDatetime(soon(-60))
+    commands[2].credit.available_time.FromDatetime(soon(60))
+    commands[2].credit.expire_time.FromDatetime(soon(59))
+
+    assert await batches.apply(commands, by=batches.accrual) == ["applied", "LOT_TIMES_INVALID", "LOT_TIMES_INVALID"]
+    for account in (past, never):
+        assert (await refusal_of(batches.available(account))).reason == "ACCOUNT_NOT_FOUND"
+    assert await batches.available(known) == 100
 
 
 async def test_a_batch_allows_nobody_what_a_call_alone_would_not(batches: Batches, identities: Identities) -> None:

@@ -34,6 +34,7 @@ from services.balance.domain.decide import Decision, Group, State, decide
 from services.balance.domain.journal import Loaded, LotsTruncated
 from services.balance.domain.model import Operation
 from services.balance.domain.names import AccountName
+from services.balance.domain.openings import Parted, opened_for_nothing
 from shared.postgres.pool import Pool
 from shared.postgres.round_trips import RoundTrips, Rows, Statement
 
@@ -154,24 +155,35 @@ class PostgresLedger:
         self._round_trips = RoundTrips()
 
     async def post(self, groups: Sequence[Group]) -> Decision:
-        commands = [command for group in groups for command in group.commands]
         async with self._pool.connection() as connection:
-            send = partial(self._round_trips.send, connection)
-            decision = await _decide(send, groups, commands)
-            # Without an operation no account stays open for a credit that failed.
-            await send([*_changes(decision), COMMIT] if decision.operations else [ROLLBACK])
+            return await _post(partial(self._round_trips.send, connection), groups)
+
+
+async def _post(send: Send, groups: Sequence[Group]) -> Decision:
+    """No account stays open for a credit that was refused: the transaction is given up then, and what has a use of it is decided anew."""
+    decision, opened = await _decide(send, groups)
+    unopened = opened_for_nothing(opened, decision)
+    if not unopened or not decision.operations:
+        await send([*_changes(decision), COMMIT] if decision.operations else [ROLLBACK])
         return decision
+    await send([ROLLBACK])
+    parted = [Parted(group, unopened) for group in groups]
+    again = await _post(send, [part.rest for part in parted])
+    outcomes = [part.joined(first, later) for part, first, later in zip(parted, decision.outcomes, again.outcomes, strict=True)]
+    return replace(again, outcomes=outcomes)
 
 
-async def _decide(send: Send, groups: Sequence[Group], commands: Sequence[Command]) -> Decision:
+async def _decide(send: Send, groups: Sequence[Group]) -> tuple[Decision, Sequence[AccountName]]:
+    """Returns the decision, and the accounts that were opened for it."""
+    commands = [command for group in groups for command in group.commands]
     names = {command.account.key_text: command.account for command in commands}
     answers = await _ask(send, _locks(names, commands) | _questions(names, commands, LOTS_AT_FIRST))
     opened = [names[key] for (key,) in answers.get("opened", ())]
     try:
-        return decide(groups, replace(await _state(send, names, answers, LOTS_AT_FIRST), opened=opened))
+        return decide(groups, replace(await _state(send, names, answers, LOTS_AT_FIRST), opened=opened)), opened
     except LotsTruncated:
         answers = await _ask(send, _questions(names, commands, ALL_LOTS))
-        return decide(groups, replace(await _state(send, names, answers, ALL_LOTS), opened=opened))
+        return decide(groups, replace(await _state(send, names, answers, ALL_LOTS), opened=opened)), opened
 
 
 async def _ask(send: Send, questions: Mapping[str, Statement]) -> Answers:
