@@ -22,7 +22,10 @@ _EXCESS = text(f"""
 select {_LEFT} + 1 - cast(:burst as float8) as tries from pickup_guess as guess join customer_order using (order_id)
 where order_id = :order_id and state = 8
 """)  # noqa: S608
-_GIVE_BACK = text("update pickup_guess set tries = greatest(0, tries - 1) where order_id = :order_id")
+_GIVE_BACK_IF_RIGHT = text("""
+update pickup_guess as guess set tries = greatest(0, guess.tries - 1)
+from customer_order where customer_order.order_id = guess.order_id and guess.order_id = :order_id and pickup_code = :pickup_code
+""")
 _FORGET = text("delete from pickup_guess where order_id = :order_id")
 
 
@@ -43,9 +46,9 @@ class PostgresPickupGuesses:
         if excess is not None and excess > 0:
             raise RateLimited(retry_after_s=excess / self._per_second)
 
-    async def give_back(self, order_id: UUID) -> None:
+    async def give_back_if_right(self, order_id: UUID, pickup_code: str) -> None:
         async with self._engine.begin() as connection:
-            await connection.execute(_GIVE_BACK, {"order_id": order_id})
+            await connection.execute(_GIVE_BACK_IF_RIGHT, {"order_id": order_id, "pickup_code": pickup_code})
 
     async def forget(self, order_id: UUID) -> None:
         async with self._engine.begin() as connection:

@@ -1,6 +1,8 @@
 """Hands an order over at the counter, for the code that its customer says. Codes are short, so wrong ones are counted and told of.
 
-A guess is counted before it is made: many at once, at any number of replicas, are not more than the limit.
+A guess is counted before it is made: many at once, at any number of replicas, are not more than the limit. One that fails for something
+else, or is broken off as it waits for the order, is taken off the count again if the code was right. A wrong one stays: else one would only
+have to see to it that guesses fail, and could go on guessing.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ class PickupGuesses(Protocol):
     async def take(self, order_id: UUID) -> None:
         """Counts a guess. Raises RateLimited, and counts nothing, if there were too many."""
 
-    async def give_back(self, order_id: UUID) -> None:
-        """It was no guess after all: takes it off the count."""
+    async def give_back_if_right(self, order_id: UUID, pickup_code: str) -> None:
+        """Takes a guess off the count, if this is the order's code."""
 
     async def forget(self, order_id: UUID) -> None:
         """The order has been handed over."""
@@ -45,8 +47,8 @@ class HandOver:
         except PickupCodeWrong:
             log.warning("wrong pickup code", order=str(order_id), actor=command.caller.name)
             raise
-        except Exception:
-            await self._guesses.give_back(order_id)
+        except BaseException:
+            await self._guesses.give_back_if_right(order_id, command.pickup_code)
             raise
         await self._guesses.forget(order_id)
         return order

@@ -60,7 +60,8 @@ class Change:
 class Command:
     """Something that somebody wants of an order. They are made by the functions of commands.py.
 
-    `change` says what it changes, or raises what is against it. `packed` are units by SKU and lot number, `returned` units by SKU.
+    `change` says what it changes, or raises what is against it. `packed` are units by SKU and lot number, `returned` units by SKU;
+    `pickup_code` is what the customer says it is.
     """
 
     trigger: Trigger
@@ -70,6 +71,7 @@ class Command:
     change: Callable[[Situation], Change] = lambda _: Change()
     packed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     returned: Mapping[str, int] = field(default_factory=dict)
+    pickup_code: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def hand_over(caller: Caller, etag: str, pickup_code: str) -> Command:
             raise PickupCodeWrong
         return Change()
 
-    return Command(Action.HAND_OVER, caller, etag, change=change)
+    return Command(Action.HAND_OVER, caller, etag, change=change, pickup_code=pickup_code)
 
 
 def accept_return(caller: Caller, etag: str, units: Sequence[tuple[str, int]], reason: str) -> Command:
