@@ -10,6 +10,7 @@ from dependency_injector import containers, providers
 
 from services.orders.adapters.grpc.customers import CustomersPeer
 from services.orders.adapters.identifiers import RandomIdentifiers
+from services.orders.adapters.postgres.order_looks import PostgresOrderLooks
 from services.orders.adapters.postgres.order_placing import PostgresPlainOrders
 from services.orders.adapters.postgres.order_transactions import PostgresOrderTransactions
 from services.orders.adapters.postgres.orders import OrderReads
@@ -64,13 +65,14 @@ class OrderingContainer(containers.DeclarativeContainer):
     # For callers.
     orders = providers.Singleton(OrderReads, engine)
     begun = providers.Singleton(Transactions, engine)
+    looks = providers.Singleton(PostgresOrderLooks, begun, registry)
     transactions = providers.Singleton(PostgresOrderTransactions, begun, announcements, faults)
     plain_orders = providers.Singleton(PostgresPlainOrders, begun, notifications, faults)
     change = providers.Singleton(ChangeOrder, transactions, arbiter, terms, clock, observer)
     use_cases = providers.Singleton(
         OrderUseCases,
         create=providers.Singleton(
-            CreateOrder, transactions, plain_orders, customers, providers.Singleton(RandomIdentifiers, clock), terms, clock, observer
+            CreateOrder, looks, transactions, plain_orders, customers, providers.Singleton(RandomIdentifiers, clock), terms, clock, observer
         ),
         read=providers.Singleton(ReadOrder, orders),
         update=providers.Singleton(UpdateOrder, change, transactions, customers),
@@ -97,4 +99,4 @@ class OrderingContainer(containers.DeclarativeContainer):
 
 def resources(ordering: OrderingContainer) -> list[AbstractAsyncContextManager[Any]]:
     """Returns what must be opened before orders are made."""
-    return [ordering.customers().opened()]
+    return [ordering.customers().opened(), ordering.looks().opened()]

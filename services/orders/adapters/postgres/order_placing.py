@@ -37,7 +37,7 @@ class PostgresPlainOrders:
         jobs = self._notifications.statements(order, event)
         reservation = reservation_values(**order_reservation(order, cause))
         async with self._transactions.begin() as transaction:
-            send, reply = await sender(self._round_trips, transaction.connection), transaction.reply(Order, remembered(order))
+            send, reply = await sender(self._round_trips, transaction.connection), transaction.answers.text(Order, remembered(order))
             self._faults.reach(COMMITTING)
             is_made = await place_order(send, key, reply, (order, event, words), versions, jobs, reservation)
         if is_made:

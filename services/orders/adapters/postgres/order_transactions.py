@@ -13,14 +13,12 @@ from services.orders.adapters.postgres import prescriptions
 from services.orders.adapters.postgres import request_statements as requests
 from services.orders.adapters.postgres.order_inserts import claim_and_read, insert_order, remember_and_reserve
 from services.orders.adapters.postgres.order_limits import lock_ordered
-from services.orders.adapters.postgres.order_looks import find_reply, find_shortage, look
 from services.orders.adapters.postgres.order_placing import COMMITTED, COMMITTING, order_reservation, remembered
 from services.orders.adapters.postgres.order_round_trips import driver_of, sender, sender_in_transaction
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
 from services.orders.adapters.postgres.stock import PostgresStock, reservation_values
 from services.orders.adapters.postgres.transactions import Transaction, Transactions
 from services.orders.application.inventory.stock import Cause
-from services.orders.application.ordering.ports import Looked
 from services.orders.domain.catalogue.medicine import Medicine
 from services.orders.domain.ordering.changes import Outcome
 from services.orders.domain.ordering.creation import PeriodLimit
@@ -45,7 +43,7 @@ class PostgresOrderTransaction:
     async def answered(self, key: RequestKey) -> Order | None:
         send = await sender_in_transaction(self._round_trips, self._connection)
         (claimed,) = await send([requests.claim(key)])
-        return None if claimed else self._transaction.read(await find_reply(send, key), Order)
+        return None if claimed else self._transaction.answers.read(await requests.find_reply(send, key), Order)
 
     async def now(self) -> datetime:
         now: datetime = (await self._connection.execute(select(func.clock_timestamp()))).scalar_one()
@@ -79,7 +77,7 @@ class PostgresOrderTransaction:
         await self._orders.announce(order, event)
 
     async def hold(self, order: Order, cause: Cause, key: RequestKey | None) -> None:
-        wanted, reply = order_reservation(order, cause), self._transaction.reply(Order, remembered(order))
+        wanted, reply = order_reservation(order, cause), self._transaction.answers.text(Order, remembered(order))
         if not await remember_and_reserve(self._send, key, reply, reservation_values(**wanted)):
             await self.stock.reserve(**wanted)
 
@@ -88,7 +86,7 @@ class PostgresOrderTransaction:
 
     async def remember(self, key: RequestKey, answer: Order) -> None:
         send = await sender_in_transaction(self._round_trips, self._connection)
-        await send([requests.remember(key, self._transaction.reply(Order, remembered(answer)))])
+        await send([requests.remember(key, self._transaction.answers.text(Order, remembered(answer)))])
 
     async def commit(self) -> None:
         self._faults.reach(COMMITTING)
@@ -111,14 +109,7 @@ class PostgresOrderTransactions:
     async def answer_of(self, key: RequestKey) -> Order | None:
         async with self._transactions.begin() as transaction:
             send = await sender(self._round_trips, transaction.connection)
-            return transaction.read(await find_reply(send, key), Order)
-
-    async def look(self, key: RequestKey, location_id: str, units: Mapping[str, int]) -> Looked:
-        async with self._transactions.begin() as transaction:
-            send = await sender(self._round_trips, transaction.connection)
-            reply, is_short, medicines = await look(send, key, location_id, units)
-            short = await find_shortage(send, location_id, units) if reply is None and is_short else ()
-            return Looked(transaction.read(reply, Order), short, medicines)
+            return transaction.answers.read(await requests.find_reply(send, key), Order)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresOrderTransaction]:

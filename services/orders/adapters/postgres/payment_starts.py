@@ -16,7 +16,6 @@ from services.orders.adapters.postgres import order_statements
 from services.orders.adapters.postgres import payment_statements as statements
 from services.orders.adapters.postgres import request_statements as requests
 from services.orders.adapters.postgres.announcements import NotificationsToSend
-from services.orders.adapters.postgres.order_looks import find_reply
 from services.orders.adapters.postgres.order_round_trips import BEGIN, COMMIT, Send, driver_of, sender
 from services.orders.adapters.postgres.order_rows import locked_order
 from services.orders.adapters.postgres.payment_rows import payment_of
@@ -58,7 +57,7 @@ class PostgresPaymentStart:
         await self._send([statements.insert(payment), *order, *jobs, remember, COMMIT])
 
     async def _answered(self, key: RequestKey) -> UUID:
-        reply = await find_reply(self._send, key)
+        reply = await requests.find_reply(self._send, key)
         assert reply is not None, "whoever began the request has committed its answer with it"
         return UUID(reply["answer"])
 

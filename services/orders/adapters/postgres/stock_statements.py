@@ -73,6 +73,17 @@ found as (
 select sku, quantity, available from found where available < quantity order by sku
 """
 
+# Of many carts those that may be short. Units that can't be sold any more are not looked for: this is asked with every order.
+SHORT_CARTS = """
+select distinct cart
+from unnest(%(carts)s::int[], %(locations)s::text[], %(skus)s::text[], %(quantities)s::bigint[]) as asked (cart, location_id, sku, quantity)
+cross join lateral (
+    select on_hand - reserved as available from stock_level
+    where stock_level.location_id = asked.location_id and stock_level.sku = asked.sku offset 0
+) as level
+where available < quantity
+"""
+
 EXTEND = """
 update reservation set expires_at = greatest(expires_at, %(expires_at)s::timestamptz)
 where reservation_id = %(reservation)s::uuid and state = 'HELD' returning reservation_id

@@ -16,33 +16,19 @@ from shared.requests import RequestKey
 T = TypeVar("T")
 
 
-class Transaction:
-    """An open transaction; without `commit` it leaves nothing behind. Repositories are made for its `connection`."""
+class Answers:
+    """Answers as they are stored: JSON that holds one under `answer`. Each kind is a frozen dataclass, or a list of them."""
 
-    def __init__(self, connection: AsyncConnection, log: RequestLog, codecs: dict[Any, TypeAdapter[Any]]) -> None:
-        self.connection = connection
-        self._log = log
-        self._codecs = codecs
+    def __init__(self) -> None:
+        self._codecs: dict[Any, TypeAdapter[Any]] = {}
 
-    async def answered(self, key: RequestKey, kind: type[T]) -> T | None:
-        """Returns what the request was answered before; None if it is new and ours to do here. Comes before anything else.
+    def written(self, kind: type[T], answer: T) -> dict[str, Any]:
+        """Returns what is stored, as a document."""
+        return {"answer": self._codec(kind).dump_python(answer, mode="json")}
 
-        `kind` is a frozen dataclass (or a list of them). Raises RequestIdReused.
-        """
-        return self.read(await self._log.begin(self.connection, key), kind)
-
-    async def remember(self, key: RequestKey, kind: type[T], answer: T) -> None:
-        """Stores the answer of the request that `answered` began."""
-        await self._log.finish(self.connection, key, {"answer": self._codec(kind).dump_python(answer, mode="json")})
-
-    def reply(self, kind: type[T], answer: T) -> str:
-        """Returns what `remember` stores, as JSON."""
+    def text(self, kind: type[T], answer: T) -> str:
+        """Returns the same, as JSON."""
         return f'{{"answer": {self._codec(kind).dump_json(answer).decode()}}}'
-
-    async def commit(self, key: RequestKey, kind: type[T], answer: T) -> None:
-        """Remembers the answer of the request that `answered` began, and commits."""
-        await self.remember(key, kind, answer)
-        await self.connection.commit()
 
     def read(self, reply: Mapping[str, Any] | None, kind: type[T]) -> T | None:
         """Returns the answer that is stored as this."""
@@ -58,14 +44,39 @@ class Transaction:
         return codec
 
 
+class Transaction:
+    """An open transaction; without `commit` it leaves nothing behind. Repositories are made for its `connection`."""
+
+    def __init__(self, connection: AsyncConnection, log: RequestLog, answers: Answers) -> None:
+        self.connection = connection
+        self.answers = answers
+        self._log = log
+
+    async def answered(self, key: RequestKey, kind: type[T]) -> T | None:
+        """Returns what the request was answered before; None if it is new and ours to do here. Comes before anything else.
+
+        Raises RequestIdReused.
+        """
+        return self.answers.read(await self._log.begin(self.connection, key), kind)
+
+    async def remember(self, key: RequestKey, kind: type[T], answer: T) -> None:
+        """Stores the answer of the request that `answered` began."""
+        await self._log.finish(self.connection, key, self.answers.written(kind, answer))
+
+    async def commit(self, key: RequestKey, kind: type[T], answer: T) -> None:
+        """Remembers the answer of the request that `answered` began, and commits."""
+        await self.remember(key, kind, answer)
+        await self.connection.commit()
+
+
 class Transactions:
     def __init__(self, engine: AsyncEngine) -> None:
+        self.answers = Answers()
         self._engine = engine
         self._log = RequestLog(request_log)
-        self._codecs: dict[Any, TypeAdapter[Any]] = {}
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
         """Opens a transaction for the length of the block."""
         async with self._engine.connect() as connection:
-            yield Transaction(connection, self._log, self._codecs)
+            yield Transaction(connection, self._log, self.answers)

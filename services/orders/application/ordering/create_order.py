@@ -13,6 +13,7 @@ from services.orders.application.ordering.ports import (
     Identifiers,
     Looked,
     NumberTaken,
+    OrderLooks,
     OrderTransaction,
     OrderTransactions,
     PlainOrders,
@@ -57,6 +58,7 @@ class NewOrder:
 class CreateOrder:
     def __init__(
         self,
+        looks: OrderLooks,
         transactions: OrderTransactions,
         plain_orders: PlainOrders,
         profiles: CustomerProfiles,
@@ -65,6 +67,7 @@ class CreateOrder:
         clock: Clock,
         observer: Observer,
     ) -> None:
+        self._looks = looks
         self._transactions = transactions
         self._plain_orders = plain_orders
         self._profiles = profiles
@@ -80,7 +83,7 @@ class CreateOrder:
         QuantityLimit, PrescriptionNotFound, PrescriptionRequired, PrescriptionExpired, PrescriptionUsedUp, PrescriptionMismatch,
         InsufficientStock, RequestIdReused; Unavailable while the customers service does not answer.
         """
-        looked = await self._transactions.look(key, new.location_id, {one.sku: one.quantity for one in new.wanted})
+        looked = await self._looks.look(key, new.location_id, {one.sku: one.quantity for one in new.wanted})
         if looked.answer is not None:
             return looked.answer
         check_each_once([one.sku for one in new.wanted])

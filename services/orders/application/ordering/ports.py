@@ -138,10 +138,14 @@ class OrderTransactions(Protocol):
     async def answer_of(self, key: RequestKey) -> Order | None:
         """Returns what a request was answered before; None promises nothing. Raises RequestIdReused."""
 
-    async def look(self, key: RequestKey, location_id: str, units: Mapping[str, int]) -> Looked:
-        """The same, and which of these units can't be had at this moment. That none is short promises nothing either."""
-
     def begin(self) -> AbstractAsyncContextManager[OrderTransaction]: ...
+
+
+class OrderLooks(Protocol):
+    """What is looked at before an order is made. It promises nothing: by then it may be otherwise."""
+
+    async def look(self, key: RequestKey, location_id: str, units: Mapping[str, int]) -> Looked:
+        """Looks what the request was answered before, which of these units can't be had, and for the medicines. Raises RequestIdReused."""
 
 
 class PlainOrders(Protocol):

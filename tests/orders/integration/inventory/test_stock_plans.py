@@ -48,6 +48,10 @@ STATEMENTS: dict[str, tuple[str, dict[str, tuple[str, Any]]]] = {
         stock_statements.RESERVE,
         {**CART, **PLACE, **CAUSE, "reservation": ("uuid", NEW), "order": ("uuid", NEW), "expires_at": ("timestamptz", "2100-01-01")},
     ),
+    "carts that are short": (
+        stock_statements.SHORT_CARTS,
+        {**CART, "carts": ("int[]", [0] * len(SKUS)), "locations": ("text[]", ["main"] * len(SKUS))},
+    ),
     "reserve when short": (stock_statements.SHORT_LEVELS, {**CART, **PLACE}),
     "lock": (stock_statements.LOCK, {"reservation": ("uuid", HELD)}),
     "commit": (stock_statements.COMMIT, {"reservation": ("uuid", HELD), **PLACE, **CAUSE}),

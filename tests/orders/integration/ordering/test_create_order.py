@@ -254,7 +254,14 @@ async def test_a_number_that_another_order_has_is_drawn_again(counter: Counter, 
     parts, container = ordering.container.ordering(), ordering.container
     identifiers = Drawn(container.clock(), taken, taken)
     create = CreateOrder(
-        parts.transactions(), parts.plain_orders(), parts.customers(), identifiers, parts.terms(), container.clock(), container.metrics()
+        parts.looks(),
+        parts.transactions(),
+        parts.plain_orders(),
+        parts.customers(),
+        identifiers,
+        parts.terms(),
+        container.clock(),
+        container.metrics(),
     )
     new = NewOrder(customer.id, [Wanted(sku, 2)], None, counter.location_id, "", validate_only=False)
 
