@@ -7,6 +7,7 @@ or goes on with the work.
 from __future__ import annotations
 
 import ast
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ SERVICE = Path(__file__).parents[4] / "services" / "orders"
 IN_WRITES = (COMMITTING, COMMITTED)
 IN_POINTS = (REGISTERED, FOLLOWED, RECORDED)
 STOCK = 10
+WAITING_FOR_LOCK = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 
 
 def test_every_place_where_the_service_may_end_is_one_of_these() -> None:
@@ -139,6 +141,42 @@ async def test_a_write_whose_process_died_has_happened_wholly_or_not_at_all_and_
         level = await shop.counter.level(sku)
         assert (level.reserved, level.on_hand) == (write.reserved, write.on_hand)
         assert len(await shop.counter.rows("select from customer_order")) == 1
+        await check_books(shop, identities)
+
+
+@pytest.mark.parametrize("carried_out", [True, False], ids=["carried out", "lost"])
+async def test_an_order_whose_process_died_while_the_database_worked_on_it_is_made_once(
+    open_for: OpenShop, identities: Identities, carried_out: bool
+) -> None:
+    """All of an order is in one round trip. Between its sending and its answer the process names no place: the database holds it up."""
+    async with open_for(background_work=False) as shop:
+        place = _Place(await shop.counter.medicine(stock=STOCK), str(uuid4()), Order())
+
+        async with orders_process("serve", shop.container.settings(), fault_at="") as doomed, shop.counter.engine.connect() as somebody:
+            await doomed.serves()
+            async with grpc.aio.insecure_channel(doomed.address) as channel:
+                customer = Orders(channel, shop.crew.customer.id, shop.crew.customer.metadata)
+                await somebody.exec_driver_sql("select from stock_level where sku = %s for update", (place.sku,))
+                asked = asyncio.create_task(_create(shop, customer, customer, place))
+                (backend,) = await eventually(lambda: shop.counter.rows(WAITING_FOR_LOCK))
+                doomed.process.kill()
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await asked
+            if not carried_out:
+                await shop.counter.rows("select pg_terminate_backend(%s)", backend.pid)
+            await somebody.rollback()
+
+        async def is_over() -> bool:
+            return not await shop.counter.rows("select from pg_stat_activity where pid = %s", backend.pid)
+
+        await eventually(is_over)
+        assert len(await shop.jobs()) == await _events(shop) == (1 if carried_out else 0)
+        await check_books(shop, identities)
+
+        answers = [await _create(shop, shop.crew.customer, shop.crew.staff, place) for _ in range(2)]
+        assert answers[0] == answers[1]
+        assert len(await shop.jobs()) == await _events(shop) == len(await shop.counter.rows("select from customer_order")) == 1
+        assert (await shop.counter.level(place.sku)).reserved == 3
         await check_books(shop, identities)
 
 
