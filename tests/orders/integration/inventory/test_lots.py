@@ -1,32 +1,18 @@
-"""Lots over the contract: received, corrected, set aside, called back."""
+"""Lots over the contract: received, corrected, set aside, listed."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import grpc
 import pytest
-from galen.inventory.v1 import inventory_service_pb2 as messages
 
 from shared.testing.errors import refusal_of
 from tests.orders.integration.inventory.conftest import CAUSE, Shop
-from tests.orders.integration.inventory.desk import (
-    COUNTED,
-    DESTROYED,
-    EXPIRED,
-    FOUND,
-    LOST,
-    QUARANTINED,
-    RECALLED,
-    SELLABLE,
-    Desk,
-    day,
-    request_id,
-)
-from tests.orders.stock_rows import add_location, add_lot, add_medicine, days
-from tests.orders.world import add_order_row, new_customer
+from tests.orders.integration.inventory.desk import COUNTED, DESTROYED, EXPIRED, LOST, QUARANTINED, SELLABLE, Desk, day, request_id
+from tests.orders.stock_rows import add_lot, add_medicine, days
 
 
 async def test_a_lot_that_comes_in_is_on_hand_and_grows_when_more_of_it_comes(shop: Shop, desk: Desk) -> None:
@@ -139,88 +125,6 @@ async def test_returned_and_expired_lots_are_never_made_sellable_again(shop: Sho
         ("LOT_STATE", {"state": "QUARANTINED"}),
         ("LOT_STATE", {"state": "EXPIRED"}),
     ]
-
-
-async def test_a_recall_reaches_all_locations_whatever_the_state(shop: Shop, desk: Desk) -> None:
-    sku, _ = await shop.medicine()
-    async with shop.transaction() as connection:
-        elsewhere = await add_location(connection)
-        await add_lot(connection, sku, 4, location=elsewhere, number="BAD", state="QUARANTINED")
-    lot = (await desk.receive(sku, 10, days(100), lot_number="BAD")).lot
-    other = (await desk.receive(sku, 2, days(100), lot_number="GOOD")).lot
-
-    recall = await desk.call("RecallLot", sku=sku, lot_number="BAD", reason="glass")
-    again = await desk.call("RecallLot", sku=sku, lot_number="BAD", reason="glass")
-
-    assert {(one.name.split("/")[1], one.state, one.on_hand) for one in recall.lots} == {
-        (shop.location, RECALLED, 10),
-        (elsewhere, RECALLED, 4),
-    }
-    assert {one.name for one in again.lots} == {one.name for one in recall.lots}
-    assert (await desk.level(sku)).on_hand == 2
-    assert (await desk.lot(other.name)).state == SELLABLE
-    assert (await refusal_of(desk.call("RecallLot", sku=sku, lot_number="none", reason="glass"))).reason == "LOT_NOT_FOUND"
-    for refused in (
-        desk.call("ReleaseLot", name=lot.name, reason="no glass"),
-        desk.call("QuarantineLot", name=lot.name, reason="no glass"),
-        desk.adjust(lot.name, 10, delta=1, reason=FOUND),
-        desk.receive(sku, 1, days(100), lot_number="BAD"),
-    ):
-        error = await refusal_of(refused)
-        assert (error.reason, error.metadata) == ("LOT_STATE", {"state": "RECALLED"})
-    assert (await desk.adjust(lot.name, 10, counted=0, reason=DESTROYED)).lot.on_hand == 0
-
-
-async def test_nobody_receives_what_was_recalled_elsewhere(shop: Shop, desk: Desk) -> None:
-    sku, _ = await shop.medicine()
-    async with shop.transaction() as connection:
-        await add_lot(connection, sku, 4, location=await add_location(connection), number="BAD")
-    await desk.call("RecallLot", sku=sku, lot_number="BAD", reason="glass")
-
-    assert (await refusal_of(desk.receive(sku, 1, days(100), lot_number="BAD"))).metadata == {"state": "RECALLED"}
-
-
-async def test_a_recall_tells_which_orders_have_units_of_the_lot_newest_first(shop: Shop, desk: Desk) -> None:
-    sku, _ = await shop.medicine()
-    await desk.receive(sku, 20, days(10), lot_number="BAD")
-    await desk.receive(sku, 20, days(20), lot_number="GOOD")
-    customer = new_customer()
-    placed = [await place_order(shop, customer, {sku: quantity}) for quantity in (3, 2, 4)]
-    await shop.sold({sku: 1})  # of no order
-    held = await place_order(shop, customer, {sku: 1}, paid=False)
-    given_back = await place_order(shop, customer, {sku: 5})
-    after = await place_order(shop, customer, {sku: 12})  # 5 of BAD are left: those and 7 of GOOD
-    async with shop.stock() as stock:
-        await stock.restock(given_back[1], CAUSE)
-        await stock.take_back(placed[1][1], {sku: 1}, CAUSE)
-
-    recall = await desk.call("RecallLot", sku=sku, lot_number="BAD", reason="glass")
-
-    assert [(one.order, one.quantity, one.state) for one in recall.orders] == [
-        (f"customers/{customer}/orders/{order}", quantity, "PENDING_PAYMENT")
-        for (order, _), quantity in zip((after, placed[2], placed[1], placed[0]), (5, 4, 1, 3), strict=True)
-    ]
-    assert recall.orders_total == 4
-    assert held[0] not in [one.order for one in recall.orders]
-    assert len(recall.orders[0].order_number) > 10
-
-
-async def test_every_order_with_units_of_a_recalled_lot_is_told_once(shop: Shop, desk: Desk) -> None:
-    sku, _ = await shop.medicine()
-    await desk.receive(sku, 20, days(10), lot_number="BAD")
-    await desk.receive(sku, 20, days(20), lot_number="GOOD")
-    orders = [(await place_order(shop, new_customer(), {sku: 8}))[0] for _ in range(3)]  # the third has 4 of each
-
-    await desk.call("RecallLot", sku=sku, lot_number="BAD", reason="glass")
-    await until_told(shop, orders)
-    await desk.call("RecallLot", sku=sku, lot_number="BAD", reason="more glass")
-    last = (await place_order(shop, new_customer(), {sku: 8}))[0]
-    await desk.call("RecallLot", sku=sku, lot_number="GOOD", reason="dust")
-    await until_told(shop, [orders[2], last], lot="GOOD")
-
-    assert await told(shop, orders[0]) == [("BAD", "glass", "system")]
-    assert await told(shop, orders[2]) == [("BAD", "glass", "system"), ("GOOD", "dust", "system")]
-    assert await told(shop, last) == [("GOOD", "dust", "system")]
 
 
 async def test_lots_are_listed_soonest_expiring_first_page_by_page(shop: Shop, desk: Desk) -> None:
@@ -342,48 +246,6 @@ async def test_every_write_to_lots_can_be_repeated_at_the_same_time(shop: Shop, 
     assert (await desk.lot(lot.name)).on_hand == 6
 
 
-async def test_rows_are_imported_each_for_itself_and_answered_in_their_order(shop: Shop, desk: Desk) -> None:
-    sku, _ = await shop.medicine()
-    good = import_row(desk, sku, lot_number="A", quantity=5)
-    rows = [
-        good,
-        import_row(desk, "nothing"),
-        import_row(desk, sku, quantity=0),
-        import_row(desk, sku, expire_date={"year": 2031, "month": 2, "day": 31}),
-        import_row(desk, sku, lot_number="A", quantity=2),
-        good,
-        import_row(desk, sku, lot_number="B", request_id=good.request_id),
-        import_row(desk, sku, parent="locations/nowhere"),
-    ]
-
-    answers = await desk.import_rows(rows)
-
-    assert [answer.row for answer in answers] == list(range(1, 9))
-    assert [(answer.sku, answer.lot_number) for answer in answers] == [(row.sku, row.lot_number) for row in rows]
-    assert [answer.reason for answer in answers] == [
-        *("", "SKU_NOT_FOUND", "INVALID_REQUEST", "INVALID_REQUEST", "", "", "REQUEST_ID_REUSED", "LOCATION_NOT_FOUND")
-    ]
-    assert {answer.outcome for answer in answers if not answer.reason} == {messages.STOCK_IMPORT_OUTCOME_RECEIVED}
-    assert {answer.outcome for answer in answers if answer.reason} == {messages.STOCK_IMPORT_OUTCOME_REJECTED}
-    assert answers[2].message.startswith("quantity")
-    assert answers[3].message.startswith("expire_date")
-    assert (await desk.level(sku)).on_hand == 7
-
-
-async def test_a_dry_run_judges_rows_and_changes_nothing(shop: Shop, desk: Desk) -> None:
-    sku, _ = await shop.medicine()
-    row = import_row(desk, sku, dry_run=True)
-
-    answers = await desk.import_rows([row, import_row(desk, "nothing", dry_run=True)])
-    refused = await refusal_of(desk.level(sku))
-    row.dry_run = False
-    done = await desk.import_rows([row])
-
-    assert [answer.reason for answer in answers] == ["", "SKU_NOT_FOUND"]
-    assert refused.reason == "STOCK_NOT_FOUND"
-    assert (done[0].reason, (await desk.level(sku)).on_hand) == ("", row.quantity)
-
-
 async def test_deliveries_of_one_lot_at_once_add_up(shop: Shop, desk: Desk) -> None:
     async with shop.transaction() as connection:
         sku = await add_medicine(connection)
@@ -405,43 +267,3 @@ async def test_of_two_who_correct_the_same_count_one_must_look_again(shop: Shop,
 
     assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
     assert (await desk.lot(lot.name)).on_hand == 9
-
-
-async def place_order(shop: Shop, customer: str, lines: dict[str, int], *, paid: bool = True) -> tuple[UUID, UUID]:
-    """Returns the ids of an order's row and its reservation."""
-    async with shop.transaction() as connection:
-        order_id = await add_order_row(connection, customer)
-        for position, (sku, quantity) in enumerate(lines.items()):
-            await connection.exec_driver_sql(
-                """insert into order_item (order_id, position, sku, display_name, form, strength, unit_price_minor, total_minor, quantity,
-                                           returned_quantity, rx_required, cold_chain, schedule)
-                   values (%s, %s, %s, '', '', '', 1, 1, %s, 0, false, false, 0)""",
-                (order_id, position, sku, quantity),
-            )
-    reservation_id = await shop.hold(lines, order_id=order_id)
-    if paid:
-        async with shop.stock() as stock:
-            await stock.commit(reservation_id, CAUSE)
-    return order_id, reservation_id
-
-
-async def told(shop: Shop, order_id: UUID) -> list[tuple[str, str, str]]:
-    """Returns lot, reason and actor of each recall that the order knows of."""
-    async with shop.engine.connect() as connection:
-        found = await connection.exec_driver_sql(
-            "select details ->> 'lot' as lot, reason, actor from order_event where order_id = %s and kind = 9 order by number", (order_id,)
-        )
-        return [(row.lot, row.reason, row.actor) for row in found]
-
-
-async def until_told(shop: Shop, orders: list[UUID], lot: str = "BAD") -> None:
-    """Waits until each order knows of the lot's recall."""
-    async with asyncio.timeout(30):
-        for order in orders:
-            while lot not in [number for number, *_ in await told(shop, order)]:  # noqa: ASYNC110  a job does it, in its own time
-                await asyncio.sleep(0.05)
-
-
-def import_row(desk: Desk, sku: str, **fields: object) -> messages.ImportStockRequest:
-    values: dict[str, Any] = {"parent": desk.parent, "sku": sku, "lot_number": "L", "expire_date": day(days(90)), "quantity": 3}
-    return messages.ImportStockRequest(**{**values, "request_id": request_id(), **fields})
