@@ -79,7 +79,8 @@ payment_fact = Table(
     Column("detail", Text, nullable=False),
 )
 
-# The inbox: the provider's messages as they came, each once. `state`: NEW, DONE, WAITING (its payment is not known yet), QUARANTINED.
+# The inbox: the provider's messages as they came, but for their secrets, each once.
+# `state`: NEW, DONE, WAITING (its payment is not known yet), QUARANTINED.
 webhook_event = Table(
     "webhook_event",
     metadata,

@@ -1,4 +1,4 @@
-"""The inbox: the provider's messages as they came, each once, with the job that works on it."""
+"""The inbox: the provider's messages as they came, but for their secrets, each once, with the job that works on it."""
 
 from __future__ import annotations
 

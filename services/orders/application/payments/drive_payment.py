@@ -200,7 +200,7 @@ class DrivePayment:
         return await self._change(payment, changes.finished)
 
     async def _record_intent(self, payment: Payment, intent: Intent) -> Known:
-        draft = Draft(lambda now: changes.with_intent(now, intent.reference, intent.client_secret), intent.facts)
+        draft = Draft(lambda now: changes.with_intent(now, intent.reference, intent.client_secret, intent.redirect_url), intent.facts)
         known = await self._records.record(payment.id, draft)
         if known[0].quarantined and not payment.quarantined:
             log.error("the provider says what does not fit: payment in quarantine", payment=payment.name)

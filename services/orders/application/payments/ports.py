@@ -56,13 +56,16 @@ class MessageInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The provider's side of a payment, and what it says of it. `payment_id` is what its metadata name, empty if nothing."""
+    """The provider's side of a payment, and what it says of it. `payment_id` is what its metadata name, empty if nothing.
+
+    `redirect_url` is where the payer has to go, empty if nowhere.
+    """
 
     reference: str
     payment_id: str
     facts: tuple[Fact, ...]
     client_secret: str = field(default="", repr=False)
-    redirect_url: str = ""
+    redirect_url: str = field(default="", repr=False)
 
 
 class RefundStanding(Enum):
@@ -142,6 +145,9 @@ class Webhooks(Protocol):
 
     def read_stored(self, body: bytes) -> ProviderEvent:
         """The same for a body whose signature was checked when it came."""
+
+    def without_secrets(self, body: bytes) -> bytes:
+        """Returns a message that was read, without what a payer could confirm a payment with: `read_stored` says the same of it."""
 
 
 class PointsLedger(Protocol):
@@ -345,7 +351,7 @@ class Messages(Protocol):
     """The inbox of the provider's messages."""
 
     async def keep(self, event: ProviderEvent, body: bytes) -> bool:
-        """Stores a message and the job that works on it; False if it was stored before."""
+        """Stores a message, its body without secrets, and the job that works on it; False if it was stored before."""
 
     async def missing(self, event_ids: Collection[str]) -> Set[str]:
         """Returns those of which no message is stored."""

@@ -30,6 +30,7 @@ from services.orders.application.payments.ports import (
 )
 from services.orders.domain.errors import WebhookSignatureInvalid
 from services.orders.domain.payments import changes
+from services.orders.domain.payments.model import Card
 from shared.clock import Clock
 
 log = structlog.get_logger()
@@ -80,7 +81,7 @@ class TakeMessages:
         except MessageInvalid as error:
             self._observer.message_rejected()
             raise WebhookSignatureInvalid(str(error)) from None
-        fresh = await self._messages.keep(event, body)
+        fresh = await self._keep(event, body)
         self._observer.message_came(self._clock.now() - event.created_at, is_new=fresh)
         log.info("webhook", event_id=event.id, kind=event.kind, intent=event.intent, fresh=fresh)
 
@@ -109,7 +110,7 @@ class TakeMessages:
         missing = await self._messages.missing([event.id for _, event in listed])
         found = 0
         for body, event in listed:
-            if event.id in missing and await self._messages.keep(event, body):
+            if event.id in missing and await self._keep(event, body):
                 found += 1
         self._listed = max((event.created_at for _, event in listed), default=self._listed)
         self._observer.messages_missed(found)
@@ -125,8 +126,11 @@ class TakeMessages:
         """Removes messages that were worked on long ago."""
         await self._messages.forget(self._clock.now() - KEPT)
 
+    async def _keep(self, event: ProviderEvent, body: bytes) -> bool:
+        return await self._messages.keep(event, self._webhooks.without_secrets(body))
+
     async def _take_in(self, event: ProviderEvent, payment_id: UUID) -> None:
-        draft = Draft(lambda now: changes.with_intent(now, now.intent or event.intent, ""), event.facts)
+        draft = Draft(lambda now: changes.with_intent(now, now.intent or event.intent), event.facts)
         payment, order = await self._records.record(payment_id, draft)
         if payment.quarantined:
             log.error("a message does not fit its payment: both are in quarantine", event_id=event.id, payment=payment.name)
@@ -134,7 +138,11 @@ class TakeMessages:
             await self._fail(event.refund)
         # From here on whoever looks at payments finds what is left to do.
         await self._messages.close(event.id, QUARANTINED if payment.quarantined else DONE)
-        await self._payment_driver.go_on(payment, order)
+        if payment.card_standing is Card.ACTION_REQUIRED and not payment.redirect_url:
+            # Where the payer has to go no message keeps: only the provider tells.
+            await self._payment_driver.look(payment_id)
+        else:
+            await self._payment_driver.go_on(payment, order)
         if event.refund is not None:
             refund_id = await self._refunds.find_by_reference(event.refund.reference)
             if refund_id is not None:

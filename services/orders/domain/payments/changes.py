@@ -23,7 +23,7 @@ def with_standing(payment: Payment, standing: Standing) -> Payment:
         refunded_minor=min(standing.refunded_minor, standing.captured_minor),
         authorized_at=standing.authorized_at,
         captured_at=standing.captured_at,
-        redirect_url=standing.detail if standing.card is Card.ACTION_REQUIRED else "",
+        redirect_url=payment.redirect_url if standing.card is Card.ACTION_REQUIRED else "",
         failure=(standing.detail or "declined") if declined else payment.failure,
         quarantined=payment.quarantined or bool(standing.mismatch),
     )
@@ -47,8 +47,10 @@ def another_attempt(payment: Payment, spent: int) -> Payment:
     return replace(payment, attempt=spent + 1) if payment.attempt == spent else payment
 
 
-def with_intent(payment: Payment, reference: str, client_secret: str) -> Payment:
-    return replace(payment, intent=reference, client_secret=client_secret or payment.client_secret)
+def with_intent(payment: Payment, reference: str, client_secret: str = "", redirect_url: str = "") -> Payment:
+    """Notes the provider's name of the payment, and what the payer needs to confirm it, if that is said."""
+    known = replace(payment, intent=reference, client_secret=client_secret or payment.client_secret)
+    return replace(known, redirect_url=redirect_url) if redirect_url and payment.card_standing is Card.ACTION_REQUIRED else known
 
 
 def points_asked(payment: Payment) -> Payment:

@@ -39,7 +39,7 @@ class Fact:
     """One thing that happened at the provider.
 
     `reference` tells apart facts of the same kind (a charge, a refund, a state of the intent at a time); the same fact told twice is
-    equal. `amount_minor` is 0 where the kind has none. `detail` is a decline code or a redirect address.
+    equal. `amount_minor` is 0 where the kind has none. `detail` is why: a decline code, the reason of a cancellation.
     """
 
     kind: FactKind

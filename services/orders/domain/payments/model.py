@@ -97,7 +97,7 @@ class Payment:
     points_standing: Points = Points.NONE
     intent: str = ""
     client_secret: str = field(default="", repr=False)
-    redirect_url: str = ""
+    redirect_url: str = field(default="", repr=False)
     hold: str = ""
     points_operation: str = ""
     captured_minor: int = 0

@@ -97,7 +97,7 @@ class MemoryProvider:
         kinds = {
             "open": Fact(FactKind.OPENED, "pi", self.clock),
             "declined": Fact(FactKind.DECLINED, "pi", self.clock, detail="insufficient_funds"),
-            "action": Fact(FactKind.ACTION_REQUIRED, "pi", self.clock, detail="https://bank/"),
+            "action": Fact(FactKind.ACTION_REQUIRED, "pi", self.clock),
             "authorized": Fact(FactKind.AUTHORIZED, "pi", self.clock, self.amount, "EUR"),
             "captured": Fact(FactKind.CAPTURED, "ch", self.clock, self.captured, "EUR"),
             "cancelled": Fact(FactKind.CANCELLED, "pi", self.clock),

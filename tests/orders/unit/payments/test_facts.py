@@ -39,7 +39,7 @@ def fact(kind: FactKind, second: int, *, amount: int = 0, reference: str = "ch_1
 
 HISTORY = [
     fact(FactKind.OPENED, 0),
-    fact(FactKind.ACTION_REQUIRED, 1, detail="https://bank/"),
+    fact(FactKind.ACTION_REQUIRED, 1),
     fact(FactKind.DECLINED, 2, detail="insufficient_funds"),
     fact(FactKind.AUTHORIZED, 5, amount=1000, reference="pi_1"),
     fact(FactKind.CAPTURED, 6, amount=1000),
