@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +12,7 @@ from galen.balance.v1 import balance_service_pb2 as messages
 from galen.balance.v1 import operation_pb2
 
 from shared.testing.identities import Metadata
+from tests.balance.world import Owner
 
 EVERY_ACCOUNT = "programs/main/accounts/-"
 PATIENCE_S = 20.0
@@ -68,3 +70,18 @@ async def watching(stub: Any, caller: Metadata, parent: str, token: str = "", *,
         yield watcher
     finally:
         call.cancel()
+
+
+def of(watcher: Watcher, owners: Iterable[Owner]) -> list[str]:
+    """Returns the names of the operations that were told, of these owners' accounts."""
+    return [name for name in watcher.names if any(name.startswith(owner.account) for owner in owners)]
+
+
+def assert_each_once_in_order(operations: Iterable[operation_pb2.Operation], expected: dict[str, int]) -> None:
+    """Asserts that the versions of each account go from 1 to the expected one."""
+    told: dict[str, list[int]] = defaultdict(list)
+    for operation in operations:
+        told[operation.name.partition("/operations/")[0]].append(operation.version)
+    assert {account: told[account] for account in expected} == {
+        account: list(range(1, version + 1)) for account, version in expected.items()
+    }

@@ -16,7 +16,7 @@ from shared.postgres.conninfo import service_conninfo
 from shared.postgres.migrations import migrate
 from shared.postgres.pool import Pool, make_pool
 from shared.testing.databases import fresh_database, make_role
-from shared.testing.identities import Identities
+from shared.testing.identities import Identities, Metadata
 from shared.testing.servers import ServedService, served
 from tests.balance.world import Owner
 
@@ -69,3 +69,15 @@ def new_owner(history: BalanceServiceStub, identities: Identities, history_uri: 
 @pytest.fixture
 def owner(new_owner: Callable[[], Owner]) -> Owner:
     return new_owner()
+
+
+@pytest.fixture
+def staff(identities: Identities) -> Metadata:
+    return identities.customer("staff-1", roles=("staff",))
+
+
+@pytest_asyncio.fixture
+async def beside(history_settings: BalanceSettings) -> AsyncIterator[BalanceServiceStub]:
+    """Another server over the same database."""
+    async with served(service_parts(BalanceContainer(settings=history_settings))) as server:
+        yield BalanceServiceStub(server.channel)
