@@ -80,3 +80,8 @@ class Client:
         """Returns the head of a request of this customer, after whose answer the connection closes."""
         head = [f"{method} {path} HTTP/1.1", "Host: edge", f"Authorization: {self.headers['Authorization']}", "Connection: close", *lines]
         return "\r\n".join([*head, "", ""]).encode()
+
+
+def status_of(answer: bytes) -> int:
+    """Returns the status of an answer as it came."""
+    return int(answer.split(b" ", 2)[1])
