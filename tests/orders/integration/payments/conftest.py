@@ -10,11 +10,13 @@ from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceStub
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.payment_sim.testing import API_KEY, WEBHOOK_SECRET, SimulatorHandle, running_simulator
+from services.orders.adapters.http.stripe.provider import StripeProvider
 from services.orders.container import OrdersContainer, service_parts
 from services.orders.settings import OrdersSettings
 from shared.testing.identities import Identities
 from shared.testing.servers import ServedService, served
 from tests.gateway.serving import served_gateway
+from tests.orders.card_payments import client
 from tests.orders.counter import Crew, open_counter
 from tests.orders.customers_peer import People, people_served
 from tests.orders.shop import owner_engine, shop_database
@@ -111,3 +113,16 @@ async def till(
 def crew(till: Till) -> Crew:
     counter = till.counter
     return Crew(counter, counter.person(), counter.person("staff"), counter.person("staff", "pharmacist"), counter.person("admin"))
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[SimulatorHandle]:
+    async with running_simulator() as handle:
+        yield handle
+
+
+@pytest.fixture
+async def provider(simulator: SimulatorHandle) -> AsyncIterator[StripeProvider]:
+    """Sends each request once, so that a test sees what each answer means."""
+    async with client(simulator).opened() as opened:
+        yield opened
