@@ -181,6 +181,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         ReadingContainer,
         settings=settings,
         registry=registry,
+        conflicts=conflicts,
         engine=engine,
         work_engine=work_engine,
         page_tokens=page_tokens,

@@ -19,6 +19,7 @@ from services.orders.settings import OrdersSettings
 class ReadingContainer(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=OrdersSettings)
     registry: providers.Dependency[Any] = providers.Dependency()
+    conflicts: providers.Dependency[Any] = providers.Dependency()
     engine: providers.Dependency[Any] = providers.Dependency()
     work_engine: providers.Dependency[Any] = providers.Dependency()
     page_tokens: providers.Dependency[Any] = providers.Dependency()
@@ -44,7 +45,7 @@ class ReadingContainer(containers.DeclarativeContainer):
     feeding = providers.Singleton(
         Feeding,
         providers.Singleton(PostgresFeedWriter, work_engine),
-        providers.Singleton(FeedMetrics, registry),
+        providers.Singleton(FeedMetrics, registry, conflicts),
         every_s=settings.provided.feed_every_s,
         kept_days=settings.provided.feed_kept_days,
     )

@@ -77,3 +77,6 @@ class FeedObserver(Protocol):
 
     def lagged(self, lag_s: float) -> None:
         """The oldest event without a place is so old."""
+
+    def failed(self, error: Exception) -> None:
+        """The feed could not be kept; that is tried again."""

@@ -42,6 +42,7 @@ class Feeding:
             await self._measure()
             pruned = await self._prune()
         except Exception as error:  # noqa: BLE001  the next round tries again
+            self._observer.failed(error)
             log.warning("the feed could not be kept", error=repr(error))
             return False
         return BATCH in (moved, pruned)

@@ -38,9 +38,13 @@ class FakeWriter:
 class FakeObserver:
     def __init__(self) -> None:
         self.lags: list[float] = []
+        self.errors: list[Exception] = []
 
     def lagged(self, lag_s: float) -> None:
         self.lags.append(lag_s)
+
+    def failed(self, error: Exception) -> None:
+        self.errors.append(error)
 
 
 @asynccontextmanager
@@ -62,11 +66,12 @@ async def test_a_backlog_is_worked_off_without_pauses_and_its_lag_is_measured() 
     assert observer.lags == [1.5]
 
 
-async def test_a_failure_is_tried_again() -> None:
-    writer = FakeWriter(waiting=1)
+async def test_a_failure_is_told_of_and_tried_again() -> None:
+    writer, observer = FakeWriter(waiting=1), FakeObserver()
     writer.failures = 2
-    async with feeding(writer, FakeObserver(), every_s=0.005), asyncio.timeout(5):
+    async with feeding(writer, observer, every_s=0.005), asyncio.timeout(5):
         while writer.waiting:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
     assert writer.waiting == 0
+    assert [type(error) for error in observer.errors] == [ConnectionError] * 2

@@ -8,6 +8,7 @@ from datetime import timedelta
 from prometheus_client import CollectorRegistry
 from psycopg.errors import DeadlockDetected
 
+from services.orders.adapters.feed_metrics import FeedMetrics
 from services.orders.adapters.metrics import OrdersMetrics
 from services.orders.domain.inventory.shortage import ShortLine
 from services.orders.domain.ordering.model import Order, State, Times
@@ -36,6 +37,13 @@ def test_changes_of_state_are_counted_with_the_time_spent_in_the_state_before() 
     assert value("orders_state_transitions_total", **{"from": "READY", "to": "READY"}) is None
     assert value("orders_time_in_state_seconds_sum", state="READY") == 6 * 3600
     assert value("orders_time_in_state_seconds_sum", state="PENDING_PAYMENT") == 9 * 3600
+
+
+def test_a_deadlock_of_the_feed_is_counted_like_all_others() -> None:
+    registry = CollectorRegistry()
+    FeedMetrics(registry, PostgresConflicts(registry)).failed(DeadlockDetected())
+
+    assert registry.get_sample_value("postgres_conflicts_total", {"kind": "deadlock"}) == 1
 
 
 def test_every_state_can_be_left() -> None:
