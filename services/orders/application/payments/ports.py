@@ -99,6 +99,11 @@ class ProviderEvent:
     facts: tuple[Fact, ...]
     refund: ProviderRefund | None = None
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it does not concern us."""
+        return not self.facts and self.refund is None
+
 
 class CardProvider(Protocol):
     """The outside provider. Every write goes under a key of the payment or refund, and may be repeated.
@@ -351,7 +356,10 @@ class Messages(Protocol):
     """The inbox of the provider's messages."""
 
     async def keep(self, event: ProviderEvent, body: bytes) -> bool:
-        """Stores a message, its body without secrets, and the job that works on it; False if it was stored before."""
+        """Stores a message, its body without secrets, and the job that works on it, if it says anything that its payment does not know.
+
+        False if it was stored before.
+        """
 
     async def missing(self, event_ids: Collection[str]) -> Set[str]:
         """Returns those of which no message is stored."""

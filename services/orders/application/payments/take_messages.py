@@ -91,7 +91,7 @@ class TakeMessages:
         if body is None:
             return
         event = self._webhooks.read_stored(body)
-        if not event.facts and event.refund is None:
+        if event.says_nothing:
             await self._messages.close(event_id, DONE)
             return
         payment_id = await self._records.find_by_intent(event.intent, event.payment_id)

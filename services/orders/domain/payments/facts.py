@@ -87,6 +87,19 @@ def news(known: Iterable[Fact], told: Iterable[Fact]) -> list[Fact]:
     return [fact for fact in told if fact.at < earliest.get(replace(fact, at=_ANY_TIME, detail=""), _LATEST)]
 
 
+def adds_nothing(known: Iterable[Fact], told: Iterable[Fact]) -> bool:
+    """Tells whether all that is told is that the payer has to confirm it, and that will never count above what is known.
+
+    What moves a payment on always adds something: whoever recorded it may not have come to what follows from it.
+    """
+    known = list(known)
+    return all(fact.kind is FactKind.OPENED and any(_counts_above(one, fact) for one in known) for fact in told)
+
+
+def _counts_above(one: Fact, opened: Fact) -> bool:
+    return one.kind in (FactKind.CAPTURED, FactKind.CANCELLED, FactKind.AUTHORIZED) or (one.kind in _PASSING and one.at >= opened.at)
+
+
 def fold(payment: Payment, facts: Iterable[Fact]) -> Standing:
     """Returns how the card share stands by these facts.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
+from itertools import combinations, permutations
 from uuid import UUID
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.orders.domain.payments.changes import with_standing
-from services.orders.domain.payments.facts import Fact, FactKind, fold, news
+from services.orders.domain.payments.facts import Fact, FactKind, adds_nothing, fold, news
 from services.orders.domain.payments.model import Card, Method, Payment
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -129,3 +129,32 @@ def test_money_that_does_not_fit_puts_the_payment_in_quarantine_for_good(strange
     assert standing.mismatch
     assert quarantined.quarantined
     assert with_standing(quarantined, fold(PAYMENT, [HISTORY[4]])).quarantined
+
+
+MOMENTS = range(3)
+ANY = [fact(kind, second, amount=1000, reference="x") for kind in FactKind for second in MOMENTS]
+
+
+def test_what_adds_nothing_never_makes_a_difference_whatever_else_is_known_or_comes() -> None:
+    """All of two known facts, one that comes later, and a message in between."""
+    opened = [fact(FactKind.OPENED, second, reference="x") for second in MOMENTS]
+    skipped = 0
+    for known in (some for count in range(3) for some in combinations(ANY, count)):
+        for told in opened:
+            if adds_nothing(known, [told]):
+                skipped += 1
+                for later in ((), *((one,) for one in ANY)):
+                    assert fold(PAYMENT, [*known, told, *later]) == fold(PAYMENT, [*known, *later])
+    assert skipped > 100
+
+
+def test_only_that_it_waits_to_be_confirmed_can_add_nothing_and_only_where_as_much_is_known() -> None:
+    opened = fact(FactKind.OPENED, 1)
+
+    assert adds_nothing([opened], [opened])
+    assert adds_nothing([], [])
+    assert not adds_nothing([], [opened])
+    assert not adds_nothing([fact(FactKind.OPENED, 0)], [opened])
+    assert not adds_nothing([fact(FactKind.REFUNDED, 2)], [opened])
+    for kind in set(FactKind) - {FactKind.OPENED}:
+        assert not adds_nothing([fact(kind, 1)], [fact(kind, 1)]), "whoever recorded it may have died before what follows"
