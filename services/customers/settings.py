@@ -14,7 +14,7 @@ from shared.settings import HostPort, ServiceSettings
 
 # The job queue's pool, and the connection that listens for new jobs.
 JOB_CONNECTIONS = CONNECTIONS_MAX + 1
-# For looks at one customer or one address.
+# For looks at customers and addresses.
 READ_CONNECTIONS = 3
 
 

@@ -28,6 +28,7 @@ class PostgresCustomers:
     def __init__(self, engine: AsyncEngine, reads: Pool) -> None:
         self._engine = engine
         self._reads = reads
+        # The driver prepares statements on these connections, too; as it never rolls back there, it never forgets ours.
         self._round_trips = RoundTrips()
 
     async def find(self, customer_id: UUID) -> Customer | None:
