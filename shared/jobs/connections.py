@@ -6,17 +6,13 @@ would be four times as many round trips, and most of what a job costs.
 
 from __future__ import annotations
 
-import select
 from typing import Any
 
-import psycopg
 from procrastinate import PsycopgConnector
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import AsyncConnectionPool
 
 from shared.jobs.limits import CONNECTIONS_MAX
-
-Connection = psycopg.AsyncConnection[Any]
+from shared.postgres.pool import Connection, LivePool
 
 
 def make_connector(conninfo: str) -> PsycopgConnector:
@@ -40,13 +36,5 @@ async def _commit_each(connection: Connection) -> None:
     await connection.set_autocommit(True)
 
 
-def _make_pool(**settings: Any) -> AsyncConnectionPool[Connection]:
-    return AsyncConnectionPool(**settings | {"check": _check_if_it_spoke})
-
-
-async def _check_if_it_spoke(connection: Connection) -> None:
-    """Raises OperationalError if the server has ended the connection. It says so, and says nothing else to one that nobody uses."""
-    spoken = select.poll()
-    spoken.register(connection.fileno(), select.POLLIN)
-    if spoken.poll(0):
-        await AsyncConnectionPool.check_connection(connection)
+def _make_pool(**settings: Any) -> LivePool:
+    return LivePool(**settings | {"check": None})

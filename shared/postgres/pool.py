@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+
 import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -26,7 +28,28 @@ def make_pool(conninfo: str, *, size_min: int = 1, size_max: int, autocommit: bo
     )
 
 
-class _OutagePool(AsyncConnectionPool[Connection]):
+class LivePool(AsyncConnectionPool[Connection]):
+    """Gives nobody a connection that the server has ended meanwhile, as a restart ends them all, and asks no server before each use.
+
+    (The pool's own check would; and where several are dead, it waits for a second between one and the next.)
+    """
+
+    async def getconn(self, timeout: float | None = None) -> Connection:
+        """Raises PoolTimeout if there is none in time."""
+        while _has_spoken(connection := await super().getconn(timeout)):
+            await connection.close()
+            await super().putconn(connection)  # which replaces it
+        return connection
+
+
+def _has_spoken(connection: Connection) -> bool:
+    """Tells whether the server has said something to an idle connection: that it ends it, as a rule."""
+    spoken = select.poll()
+    spoken.register(connection.fileno(), select.POLLIN)
+    return bool(spoken.poll(0))
+
+
+class _OutagePool(LivePool):
     """Tells an outage from a rush: if nobody has a connection and none can be had, the database is away."""
 
     _taken = 0
