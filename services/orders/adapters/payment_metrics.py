@@ -31,6 +31,11 @@ class PaymentMetrics:
             "payments_webhook_lag_seconds", "How long after they were made messages came.", buckets=LAG_BUCKETS, registry=registry
         )
         self._refunds = Counter("payments_refunds_total", "Refunds that came to their end.", ["state"], registry=registry)
+        self._elsewhere = Counter(
+            "payments_refunds_elsewhere_total",
+            "Messages about refunds that somebody made at the provider itself.",
+            registry=registry,
+        )
         self._pending = Gauge("payments_pending", "Payments that wait for the provider or whose outcome is not known.", registry=registry)
         self._quarantined = Gauge("payments_quarantined", "Payments that people have to look at.", registry=registry)
         self._stuck = Gauge(
@@ -56,6 +61,9 @@ class PaymentMetrics:
 
     def refund_ended(self, state: RefundState) -> None:
         self._refunds.labels(state.name).inc()
+
+    def refunded_elsewhere(self) -> None:
+        self._elsewhere.inc()
 
     def under_way(self, found: UnderWay) -> None:
         self._pending.set(found.pending)

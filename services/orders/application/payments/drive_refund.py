@@ -87,9 +87,16 @@ class DriveRefund:
             await self._records.record(refund.id, lambda now, paid: (changes.card_awaited(now, answer.reference), paid))
             raise OutcomeUnknown("the provider works on it")
         if answer.standing is RefundStanding.FAILED:
+            if answer.reference:
+                # A message may have said before that it was through.
+                await self._records.record(refund.id, lambda now, paid: (now, paid), (self._fact(FactKind.REFUND_FAILED, refund, answer),))
             return await self._failing.fail(refund, answer.reference, answer.failure)
-        fact = Fact(FactKind.REFUNDED, answer.reference, self._clock.now().replace(microsecond=0), refund.card_minor, refund.currency)
+        fact = self._fact(FactKind.REFUNDED, refund, answer)
         return await self._records.record(refund.id, lambda now, paid: (changes.card_given(now, answer.reference), paid), (fact,))
+
+    def _fact(self, kind: FactKind, refund: Refund, answer: ProviderRefund) -> Fact:
+        at = self._clock.now().replace(microsecond=0)
+        return Fact(kind, answer.reference, at, refund.card_minor, refund.currency, answer.failure)
 
     async def _ask(self, refund: Refund, payment: Payment) -> ProviderRefund:
         if refund.provider_reference:

@@ -40,5 +40,8 @@ class PaymentObserver(Protocol):
     def refund_ended(self, state: RefundState) -> None:
         """A refund succeeded or failed."""
 
+    def refunded_elsewhere(self) -> None:
+        """A message came about a refund that is none of ours: somebody made it at the provider itself."""
+
     def under_way(self, found: UnderWay) -> None:
         """This much is not through."""

@@ -30,7 +30,7 @@ from services.orders.application.payments.ports import (
 )
 from services.orders.domain.errors import WebhookSignatureInvalid
 from services.orders.domain.payments import changes
-from services.orders.domain.payments.model import Card
+from services.orders.domain.payments.model import Card, Payment
 from shared.clock import Clock
 
 log = structlog.get_logger()
@@ -134,8 +134,8 @@ class TakeMessages:
         payment, order = await self._records.record(payment_id, draft)
         if payment.quarantined:
             log.error("a message does not fit its payment: both are in quarantine", event_id=event.id, payment=payment.name)
-        if event.refund is not None and event.refund.standing is RefundStanding.FAILED:
-            await self._fail(event.refund)
+        if event.refund is not None:
+            await self._judge(event.refund, payment)
         # From here on whoever looks at payments finds what is left to do.
         await self._messages.close(event.id, QUARANTINED if payment.quarantined else DONE)
         if payment.card_standing is Card.ACTION_REQUIRED and not payment.redirect_url:
@@ -148,9 +148,14 @@ class TakeMessages:
             if refund_id is not None:
                 await self._refund_driver.drive(refund_id)
 
-    async def _fail(self, said: ProviderRefund) -> None:
-        """A refund of ours has failed, whatever the provider said of it before."""
+    async def _judge(self, said: ProviderRefund, payment: Payment) -> None:
+        """A refund of ours may have failed, whatever the provider said of it before; of one that is not ours people are told."""
         refund_id = await self._refunds.find_by_reference(said.reference, said.refund_id)
-        if refund_id is not None:
+        if refund_id is None:
+            self._observer.refunded_elsewhere()
+            log.error(
+                "money was given back at the provider itself", payment=payment.name, refund=said.reference, standing=said.standing.value
+            )
+        elif said.standing is RefundStanding.FAILED:
             refund, _, _ = await self._refunds.read(refund_id)
             await self._failing.fail(refund, said.reference, said.failure)

@@ -18,7 +18,7 @@ from enum import IntEnum
 from services.orders.domain.errors import DecisionNotPossible
 from services.orders.domain.payments.facts import Fact, FactKind
 from services.orders.domain.payments.model import Payment, Refund, Wish
-from services.orders.domain.payments.refunding import given_by, left_at_provider, surplus_left
+from services.orders.domain.payments.refunding import given_by, given_elsewhere, left_at_provider, surplus_left
 
 REFUSED = "refused_by_shop"
 
@@ -69,7 +69,8 @@ def _surplus_of(payment: Payment, refunds: Sequence[Refund]) -> int:
     """Returns what went back already of what was too much: by an earlier decision, or at the provider itself."""
     given = given_by(refunds)
     ordinary = sum(refund.card_minor - refund.surplus_minor for refund in refunds)
-    return max(payment.refunded_minor - ordinary, given.surplus_minor + surplus_left(payment, given))
+    accounted = given.surplus_minor + given_elsewhere(payment, given) + surplus_left(payment, given)
+    return max(payment.refunded_minor - ordinary, accounted)
 
 
 def _currency_of(payment: Payment, facts: Iterable[Fact]) -> str:

@@ -69,14 +69,27 @@ def _part_given(refund: Refund) -> int:
     return refund.take_back_share[0] if refund.state is not RefundState.FAILED else _points_given(refund)
 
 
+def given_elsewhere(payment: Payment, given: Given) -> int:
+    """Returns what went back to the card and is no refund of ours: somebody gave it at the provider itself.
+
+    While one of ours is under way, as much of that may be taken for it: should more be asked for than is left, the provider refuses it.
+    """
+    return max(0, payment.refunded_minor - given.card_minor)
+
+
 def left_of(payment: Payment, given: Given) -> tuple[int, int]:
     """Returns what can still be given back, by card and in points."""
-    return payment.card_expected_minor - given.card_minor, payment.points_minor - given.points_minor
+    card_left = payment.card_expected_minor - given.card_minor - given_elsewhere(payment, given)
+    return max(0, card_left), payment.points_minor - given.points_minor
 
 
 def surplus_left(payment: Payment, given: Given) -> int:
-    """Returns what was taken in addition to what the order cost, and should have gone back but failed to; not given again since."""
-    return max(0, min(given.surplus_failed_minor, payment.card_expected_minor - payment.card_minor - given.surplus_minor))
+    """Returns what was taken in addition to what the order cost, and should have gone back but failed to; not given again since.
+
+    What was given at the provider itself is surplus first.
+    """
+    surplus = payment.card_expected_minor - payment.card_minor - given.surplus_minor - given_elsewhere(payment, given)
+    return max(0, min(given.surplus_failed_minor, surplus))
 
 
 def left_at_provider(payment: Payment, refunds: Iterable[Refund]) -> int:

@@ -188,6 +188,23 @@ async def test_one_whose_name_never_reached_us_is_known_by_ours(till: Till, crew
     assert (await till.payment(crew.staff, payment.name)).refunded.amount_minor == 0
 
 
+async def test_one_that_a_message_called_through_and_only_an_answer_called_failed_can_be_given_again(till: Till, crew: Crew) -> None:
+    """Red while a failure that was answered was no fact: what the message had said was taken for a refund of somebody else's."""
+    till.simulator.set_faults(Fault(FaultKind.LOST, operation=Operation.WEBHOOK))
+    order, payment, _ = await paid(till, crew)
+    refund = await through(till, crew, order)
+    await refund_messages(till, order)
+    forget = "update refund set state = 1, card_done = false, points_done = false, take_back_done = false"
+    await till.counter.rows(f"{forget} where payment_id = %s::uuid", id_in(payment.name))
+
+    await till.container.paying().refund_driver().drive(UUID(id_in(refund.name)))
+
+    assert (await refund_in(till, crew.staff, refund.name)).state == FAILED
+    assert (await till.payment(crew.staff, payment.name)).refunded.amount_minor == 0
+    from_now_on_refunds_succeed(till)
+    assert (await through(till, crew, order)).card_amount == refund.card_amount
+
+
 async def test_what_came_of_a_payment_that_had_failed_can_be_given_again_too(till: Till, crew: Crew) -> None:
     """The order is paid by another payment since, which is left alone."""
     order, other = await till.counter.ordered(crew.customer), await till.counter.ordered(crew.customer)

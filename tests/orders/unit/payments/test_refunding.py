@@ -247,3 +247,54 @@ def test_a_refund_of_a_payment_that_gave_all_back_says_that_nothing_is_left() ->
         refunded(payment, [everything], 1)
 
     assert refused.value.metadata == {"refundable": "0"}
+
+
+def test_what_the_provider_gave_back_without_us_is_not_given_again() -> None:
+    payment = replace(a_payment(card_minor=700, points_minor=300), captured_minor=700, refunded_minor=200)
+
+    with pytest.raises(RefundNotPossible) as refused:
+        refunded(payment, [], 801)
+    assert refused.value.metadata == {"refundable": "800"}
+    every = refunded(payment, [], 0)
+    assert (every.card_minor, every.points_minor) == (500, 300)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_what_we_gave_back_counts_once_whether_its_message_or_its_answer_was_first(is_recorded: bool) -> None:
+    payment = a_payment(card_minor=700, points_minor=0)
+    first = refunded(payment, [], 300)
+    told = replace(payment, captured_minor=700, refunded_minor=300)
+
+    rest = refunded(told, [through(first, 0) if is_recorded else first], 0)
+
+    assert rest.card_minor == 400
+
+
+def test_a_surplus_that_failed_to_go_back_is_none_any_more_once_somebody_gave_it_at_the_provider() -> None:
+    accepted = replace(a_payment(card_minor=499, points_minor=0), captured_minor=600, accepted_minor=600)
+    surplus = refund_card(accepted, 101, "EUR", refund_id=UUID(int=9), reason="r", now=START, is_surplus=True)
+    failed = card_refused(surplus, "re_9", "")
+    assert refunded(accepted, [failed], 0).surplus_minor == 101
+
+    rest = refunded(replace(accepted, refunded_minor=101), [failed], 0)
+
+    assert (rest.card_minor, rest.surplus_minor) == (499, 0)
+
+
+@given(card=AMOUNTS, points=AMOUNTS, elsewhere=AMOUNTS, wanted=st.lists(AMOUNTS, max_size=4))
+def test_whatever_was_given_at_the_provider_both_together_never_exceed_what_was_taken(
+    card: int, points: int, elsewhere: int, wanted: list[int]
+) -> None:
+    payment = a_payment(card_minor=card + 1, points_minor=points)
+    gone, refunds = min(elsewhere, card + 1), list[Refund]()
+    for amount in (*wanted, 0):
+        ours = sum(refund.card_minor for refund in refunds)
+        seen = replace(payment, captured_minor=card + 1, refunded_minor=gone + ours)
+        try:
+            refunds.append(through(refunded(seen, refunds, amount), 0))
+        except RefundNotPossible:
+            continue
+
+    assert gone + sum(refund.card_minor for refund in refunds) == payment.card_minor
+    assert sum(refund.points_minor for refund in refunds) == payment.points_minor
+    assert all(refund.card_minor >= 0 and refund.points_minor >= 0 for refund in refunds)

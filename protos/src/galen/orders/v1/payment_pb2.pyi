@@ -308,7 +308,7 @@ class Payment(_message.Message):
 
     @_builtins.property
     def refunded(self) -> _money_pb2.Money:
-        """What was given back to the card. It falls if a refund fails after it had succeeded."""
+        """What was given back to the card, by us or at the provider itself. It falls if a refund fails after it had succeeded."""
 
     @_builtins.property
     def next_action(self) -> Global___NextAction:

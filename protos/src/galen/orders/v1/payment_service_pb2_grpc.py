@@ -134,8 +134,8 @@ class PaymentServiceServicer:
 
     def CreateRefund(self, request, context):
         """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
-        are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
-        of an order of their own.
+        are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. What somebody gave back at the
+        provider itself is not given once more, and takes no earned points back. Nobody gives back the money of an order of their own.
 
         Errors: ORDER_NOT_FOUND, OWN_ORDER, PAYMENT_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """

@@ -60,8 +60,8 @@ class PaymentServiceStub:
     """
     CreateRefund: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.CreateRefundRequest, _payment_service_pb2.CreateRefundResponse]
     """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
-    are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
-    of an order of their own.
+    are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. What somebody gave back at the
+    provider itself is not given once more, and takes no earned points back. Nobody gives back the money of an order of their own.
 
     Errors: ORDER_NOT_FOUND, OWN_ORDER, PAYMENT_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
@@ -131,8 +131,8 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """
     CreateRefund: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.CreateRefundRequest, _payment_service_pb2.CreateRefundResponse]  # type: ignore[assignment]
     """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
-    are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
-    of an order of their own.
+    are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. What somebody gave back at the
+    provider itself is not given once more, and takes no earned points back. Nobody gives back the money of an order of their own.
 
     Errors: ORDER_NOT_FOUND, OWN_ORDER, PAYMENT_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
     """
@@ -223,8 +223,8 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_payment_service_pb2.CreateRefundResponse, _abc.Awaitable[_payment_service_pb2.CreateRefundResponse]]:
         """Gives money and points back: for lines, or an amount; card and points by the shares in which they were paid. Points that the order earned
-        are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. Nobody gives back the money
-        of an order of their own.
+        are taken back in the same proportion. Cancelling a paid order and accepting a return do this by themselves. What somebody gave back at the
+        provider itself is not given once more, and takes no earned points back. Nobody gives back the money of an order of their own.
 
         Errors: ORDER_NOT_FOUND, OWN_ORDER, PAYMENT_NOT_FOUND, DUPLICATE_SKU, REFUND_NOT_POSSIBLE, REQUEST_ID_REUSED.
         """
