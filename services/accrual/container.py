@@ -58,8 +58,10 @@ def _work_connections(connections_max: int) -> int:
     return (connections_max - JOB_CONNECTIONS + 1) // 3
 
 
-def _jobs(conninfo: str, registry: CollectorRegistry, settings: AccrualSettings, settle: SettleClaim) -> JobQueue:
-    jobs = JobQueue(SCHEMA, conninfo, registry, dead_after_s=settings.jobs_dead_after_s)
+def _jobs(
+    conninfo: str, registry: CollectorRegistry, conflicts: PostgresConflicts, settings: AccrualSettings, settle: SettleClaim
+) -> JobQueue:
+    jobs = JobQueue(SCHEMA, conninfo, registry, dead_after_s=settings.jobs_dead_after_s, on_failure=conflicts.seen)
     jobs.register(SETTLE_JOB, settle.__call__, attempts_max=None)
     return jobs
 
@@ -67,6 +69,7 @@ def _jobs(conninfo: str, registry: CollectorRegistry, settings: AccrualSettings,
 class AccrualContainer(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=AccrualSettings)
     registry = providers.Singleton(CollectorRegistry)
+    conflicts = providers.Singleton(PostgresConflicts, registry)
     metrics = providers.Singleton(AccrualMetrics, registry)
     faults = providers.Singleton(Faults, settings.provided.fault_at)
     new_claims = providers.Singleton(asyncio.Event)
@@ -78,7 +81,7 @@ class AccrualContainer(containers.DeclarativeContainer):
     token = providers.Callable(token_file, settings.provided.service_token_file)
     points = providers.Singleton(BalancePoints, settings.provided.balance_address, token)
     settle = providers.Singleton(SettleClaim, providers.Singleton(PostgresSettlements, work_engine), points, metrics, faults)
-    jobs = providers.Singleton(_jobs, conninfo, registry, settings, settle)
+    jobs = providers.Singleton(_jobs, conninfo, registry, conflicts, settings, settle)
 
     breaker = providers.Singleton(
         BreakerRules,
@@ -140,7 +143,7 @@ def service_parts(container: AccrualContainer) -> ServiceParts:
         servicers=[lambda server: accrual_service_pb2_grpc.add_AccrualServiceServicer_to_server(servicer, server)],
         reasons=[error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"]],
         verifier=container.verifier(),
-        translate=PostgresConflicts(container.registry()).translate,
+        translate=container.conflicts().translate,
         check_database=lambda: check_engine(engine),
         registry=container.registry(),
         resources=[

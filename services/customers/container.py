@@ -68,7 +68,8 @@ class CustomersContainer(containers.DeclarativeContainer):
     engine = providers.Singleton(make_engine, conninfo, size_max=settings.provided.engine_connections_max)
     # Their statements stay prepared, and neither begin nor end a transaction.
     reads = providers.Singleton(make_pool, conninfo, size_max=READ_CONNECTIONS, autocommit=True)
-    jobs = providers.Singleton(JobQueue, SCHEMA, conninfo, registry)
+    conflicts = providers.Singleton(PostgresConflicts, registry)
+    jobs = providers.Singleton(JobQueue, SCHEMA, conninfo, registry, on_failure=conflicts.provided.seen)
     balance = providers.Singleton(
         BalanceAccounts, settings.provided.balance_address, providers.Callable(token_file, settings.provided.service_token_file)
     )
@@ -165,7 +166,7 @@ def service_parts(container: CustomersContainer) -> ServiceParts:
         ],
         reasons=[REASONS],
         verifier=container.verifier(),
-        translate=PostgresConflicts(container.registry()).translate,
+        translate=container.conflicts().translate,
         check_database=lambda: check_engine(engine),
         registry=container.registry(),
         resources=resources(container),

@@ -84,13 +84,15 @@ class OrdersContainer(containers.DeclarativeContainer):
     # Callers can use up their connections only, never those of jobs, sweeper and feed.
     work_engine = providers.Singleton(make_engine, conninfo, size_max=WORK_CONNECTIONS, wait_limit_s=WORK_WAIT_S, prepares=False)
     transactions = providers.Singleton(Transactions, engine)
-    jobs = providers.Singleton(JobQueue, SCHEMA, conninfo, registry, dead_after_s=settings.provided.jobs_dead_after_s)
+    conflicts = providers.Singleton(PostgresConflicts, registry)
+    jobs = providers.Singleton(
+        JobQueue, SCHEMA, conninfo, registry, dead_after_s=settings.provided.jobs_dead_after_s, on_failure=conflicts.provided.seen
+    )
     page_tokens = providers.Singleton(PageTokens.from_file, settings.provided.page_token_key_file)
     token = providers.Callable(token_file, settings.provided.service_token_file)
 
     verifier = providers.Singleton(make_verifier, settings.provided.jwks_file, settings.provided.customers_address)
 
-    conflicts = providers.Singleton(PostgresConflicts, registry)
     metrics = providers.Singleton(OrdersMetrics, registry, conflicts)
     payment_metrics = providers.Singleton(PaymentMetrics, registry)
     outside = providers.Container(

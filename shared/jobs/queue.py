@@ -91,12 +91,14 @@ class JobQueue:
         concurrency: int = 8,
         listen: bool = True,
         dead_after_s: float = DEAD_AFTER_S,
+        on_failure: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
-        """A worker that was silent for `dead_after_s` is dead, and its jobs are taken up by others."""
+        """A worker that was silent for `dead_after_s` is dead, and its jobs are taken up by others. `on_failure` is told why jobs fail."""
         self._name = name
         self._dead_after_s = dead_after_s
         self._concurrency = concurrency
         self._listen = listen
+        self._on_failure = on_failure
         self._metrics = TaskMetrics(registry)
         self._parked = Gauge("jobs_parked", "Jobs that failed for good and wait for people.", registry=registry)
         self._oldest = Gauge("jobs_oldest_waiting_seconds", "Age of the oldest job that should have run by now.", registry=registry)
@@ -188,6 +190,7 @@ class JobQueue:
                 outcome, error = "waiting", str(waiting)
                 raise
             except Exception as raised:
+                self._on_failure(raised)
                 error = repr(raised)
                 raise
             finally:

@@ -7,13 +7,14 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from shared.jobs.queue import JobQueue, Step
+from shared.jobs.queue import JobQueue, NotYet, Step
 from shared.jobs.schema import create_job_tables
 from shared.testing.databases import fresh_database
 
@@ -32,9 +33,9 @@ def conninfo(postgres_server_uri: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def working(conninfo: str, step: Step) -> AsyncIterator[JobQueue]:
+async def working(conninfo: str, step: Step, **options: Any) -> AsyncIterator[JobQueue]:
     """A queue whose worker runs `step` for every job."""
-    queue = JobQueue("probe", conninfo, CollectorRegistry(), listen=False, dead_after_s=DEAD_AFTER_S)
+    queue = JobQueue("probe", conninfo, CollectorRegistry(), listen=False, dead_after_s=DEAD_AFTER_S, **options)
     queue.register("step", step, attempts_max=None)
     async with queue.opened():
         worker = asyncio.create_task(queue.work())
@@ -121,3 +122,17 @@ async def test_a_job_that_takes_long_is_not_taken_for_a_lost_one(conninfo: str) 
         await enqueue(conninfo, queue)
         await all_done(conninfo)
     assert len(runs) == 1
+
+
+async def test_who_asks_is_told_what_jobs_fail_with_and_not_that_they_wait(conninfo: str) -> None:
+    ends: list[Exception] = [NotYet("not yet"), psycopg.errors.DeadlockDetected()]
+    told: list[Exception] = []
+
+    async def step() -> None:
+        if ends:
+            raise ends.pop(0)
+
+    async with working(conninfo, step, on_failure=told.append) as queue:
+        await enqueue(conninfo, queue)
+        await all_done(conninfo)
+    assert [type(error) for error in told] == [psycopg.errors.DeadlockDetected]
