@@ -138,8 +138,11 @@ class CardProvider(Protocol):
     async def refunded_minor(self, payment: Payment) -> int:
         """Returns what was given back of a payment, all its refunds together."""
 
-    def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
-        """Yields the messages since a time, oldest first, with their bytes: those that never came as webhooks are among them."""
+    def list_events(self, since: datetime) -> AsyncIterator[Sequence[tuple[bytes, ProviderEvent]]]:
+        """Yields the messages since a time with their bytes, newest first, a page at a time: there may be many.
+
+        Those that never came as webhooks are among them.
+        """
 
 
 class Webhooks(Protocol):

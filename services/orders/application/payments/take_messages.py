@@ -39,8 +39,11 @@ DONE, WAITING, QUARANTINED = "DONE", "WAITING", "QUARANTINED"
 # The provider's messages may be made in another order than they are numbered, and its clock is not ours.
 OVERLAP = timedelta(minutes=10)
 FIRST_LOOK = timedelta(hours=1)
-# How late a message may come into a list that was looked through to its end.
+# How late a message comes into a list that was looked through to its end; hardly ever later. Payments that wait don't depend on it: they
+# are looked at one by one. But only a message tells of a refund that failed after it was through, or that was made at the provider itself.
 LATE = timedelta(minutes=1)
+# So more of the list is looked through again, less often: what is no later than that is found.
+VERY_LATE = timedelta(minutes=10)
 # How long a payment may take to become known: as long as the provider would repeat a message.
 WAITED_FOR = timedelta(days=3)
 # What was worked on is kept to be shown, and so that it is known when it comes again.
@@ -71,8 +74,9 @@ class TakeMessages:
         self._clock = clock
         self._observer = observer
         self._failing = failing
-        # What the provider's list was looked through up to, by this replica: all of it is stored.
+        # What the provider's list was looked through up to, by this replica: all of it is stored. When it last looked for very late ones.
         self._listed: datetime | None = None
+        self._looked_back_at = clock.now()
 
     async def deliver(self, body: bytes, signature: str) -> None:
         """Stores a message that came. Raises WebhookSignatureInvalid."""
@@ -106,19 +110,23 @@ class TakeMessages:
 
     async def catch_up(self) -> int:
         """Looks for messages that never came; returns how many there were."""
-        listed = [each async for each in self._provider.list_events(await self._not_listed_since())]
-        missing = await self._messages.missing([event.id for _, event in listed])
-        found = 0
-        for body, event in listed:
-            if event.id in missing and await self._keep(event, body):
-                found += 1
-        self._listed = max((event.created_at for _, event in listed), default=self._listed)
-        self._observer.messages_missed(found)
-        return found
+        now, found, newest = self._clock.now(), list[tuple[bytes, ProviderEvent]](), list[datetime]()
+        looks_back = now - self._looked_back_at >= VERY_LATE
+        async for page in self._provider.list_events(await self._not_listed_since(looks_back=looks_back)):
+            missing = await self._messages.missing([event.id for _, event in page])
+            found += [(body, event) for body, event in page if event.id in missing]
+            newest += [max(event.created_at for _, event in page)] if page else []
+        # Oldest first: who goes on after a crash begins at the newest that is stored.
+        fresh = [await self._keep(event, body) for body, event in reversed(found)]
+        self._listed = max(newest, default=self._listed)
+        if looks_back:
+            self._looked_back_at = now
+        self._observer.messages_missed(sum(fresh))
+        return sum(fresh)
 
-    async def _not_listed_since(self) -> datetime:
+    async def _not_listed_since(self, *, looks_back: bool) -> datetime:
         if self._listed is not None:
-            return self._listed - LATE
+            return self._listed - (2 * VERY_LATE if looks_back else LATE)
         newest = await self._messages.newest()
         return (newest or self._clock.now() - FIRST_LOOK) - OVERLAP
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,13 +14,13 @@ from services.orders.adapters.http.stripe.webhooks import StripeWebhooks
 from services.orders.adapters.postgres.provider_messages import PostgresMessages
 from services.orders.application.payments.ports import ProviderEvent
 from services.orders.application.payments.take_messages import TakeMessages
-from shared.clock import SystemClock
-from tests.orders.counter import Crew
+from shared.clock import Clock, SystemClock
+from tests.orders.counter import Crew, order_id
 from tests.orders.till import Till
 
 
 class ListedSince(StripeProvider):
-    """Remembers from when on messages were listed."""
+    """Remembers from when on messages were listed. `made_at` says when events were really made."""
 
     def __init__(self, till: Till) -> None:
         settings = till.container.settings()
@@ -27,11 +28,22 @@ class ListedSince(StripeProvider):
         key = settings.payment_provider_key_file.read_text()
         super().__init__(settings.payment_provider_address, key, settings.payment_return_url, StripeLimits(), SystemClock())
         self.since: list[datetime] = []
+        self.made_at: dict[str, datetime] = {}
 
-    async def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
+    async def list_events(self, since: datetime) -> AsyncIterator[Sequence[tuple[bytes, ProviderEvent]]]:
         self.since.append(since)
-        async for each in super().list_events(since):
-            yield each
+        async for page in super().list_events(since):
+            made = [(body, replace(event, created_at=self.made_at.get(event.id, event.created_at))) for body, event in page]
+            yield [(body, event) for body, event in made if event.created_at >= since.replace(microsecond=0)]
+
+
+class AheadClock(SystemClock):
+    """The time, and so much later."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
 
 
 @pytest.fixture
@@ -42,9 +54,9 @@ async def provider(till: Till) -> AsyncIterator[ListedSince]:
         yield provider
 
 
-def taking(till: Till, provider: ListedSince) -> TakeMessages:
+def taking(till: Till, provider: ListedSince, clock: Clock | None = None) -> TakeMessages:
     """As a replica that has just started."""
-    paying, clock = till.container.paying(), SystemClock()
+    paying, clock = till.container.paying(), clock or SystemClock()
     inbox = PostgresMessages(till.container.engine(), till.container.jobs())
     drivers = (paying.driver(), paying.refund_driver())
     webhooks = StripeWebhooks((), clock)
@@ -73,6 +85,45 @@ async def test_only_the_end_of_the_list_is_looked_through_again(till: Till, crew
     now = SystemClock().now()
     assert now - first > timedelta(minutes=9)
     assert timedelta(minutes=1) <= now - second < timedelta(minutes=2)
+
+
+async def test_a_message_that_comes_into_the_list_very_late_is_found(till: Till, crew: Crew, provider: ListedSince) -> None:
+    """Somebody gave money back at the provider itself, its list told of that eight minutes later, and it was never sent."""
+    clock = AheadClock()
+    messages = taking(till, provider, clock)
+    order = await till.counter.ordered(crew.customer)
+    await till.pay(crew.customer, order)
+    await messages.catch_up()
+    (intent,) = till.simulator.intents(order_id=str(order_id(order)))
+    await till.simulator.refund(intent["id"], 100)
+    late = next(event.id for event in till.simulator.events(intent["id"]) if event.type == "refund.created")
+    provider.made_at[late] = clock.now() - timedelta(minutes=8)
+
+    is_stored = []
+    for minutes in (8, 9, 10, 11):
+        clock.ahead = timedelta(minutes=minutes)
+        await messages.catch_up()
+        is_stored.append(bool(await till.counter.rows("select 1 from webhook_event where event_id = %s", late)))
+
+    assert is_stored == [False, False, True, True]
+    looked_back, after = provider.since[-2:]
+    assert timedelta(minutes=19) < SystemClock().now() - looked_back < timedelta(minutes=21)
+    assert SystemClock().now() - after < timedelta(minutes=2)
+
+
+async def test_what_never_came_is_stored_oldest_first(till: Till, crew: Crew, provider: ListedSince) -> None:
+    """Whoever dies in between goes on at the newest that is stored: what is older must be there."""
+    messages = taking(till, provider)
+    await messages.catch_up()
+    before = len(till.simulator.events())
+    for _ in range(40):
+        await till.pay(crew.customer, await till.counter.ordered(crew.customer))
+
+    assert await messages.catch_up() == 120
+
+    made = [event.id for event in till.simulator.events()[before:]]
+    stored = await till.counter.rows("select event_id from webhook_event where event_id = any(%s) order by received_at", made)
+    assert [row.event_id for row in stored] == made
 
 
 async def test_a_list_that_could_not_be_stored_is_looked_through_again(till: Till, crew: Crew, provider: ListedSince) -> None:

@@ -180,21 +180,22 @@ async def test_a_refund_that_waits_and_then_fails_gives_nothing_back(provider: S
     assert await provider.refunded_minor(paid) == 0
 
 
-async def test_events_are_listed_oldest_first_over_many_pages(provider: StripeProvider, simulator: SimulatorHandle) -> None:
+async def test_events_are_listed_newest_first_page_by_page(provider: StripeProvider, simulator: SimulatorHandle) -> None:
     since = datetime.now(UTC) - timedelta(seconds=1)
     for _ in range(45):
         await made(provider, card=VISA)
-    listed = [event async for _, event in provider.list_events(since)]
+    pages = [page async for page in provider.list_events(since)]
+    listed = [event for page in pages for _, event in page]
 
-    assert [event.id for event in listed] == [event.id for event in simulator.events()]
-    assert len(listed) == 135
-    assert [event.kind for event in listed[:3]] == ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
-    assert [event async for _, event in provider.list_events(datetime.now(UTC) + timedelta(seconds=60))] == []
+    assert [event.id for event in reversed(listed)] == [event.id for event in simulator.events()]
+    assert [len(page) for page in pages] == [100, 35]
+    assert [event.kind for event in listed[-3:]] == ["payment_intent.succeeded", "charge.succeeded", "payment_intent.created"]
+    assert [page async for page in provider.list_events(datetime.now(UTC) + timedelta(seconds=60))] == [[]]
 
 
 async def test_listed_events_are_bytes_that_can_be_kept_like_webhooks(provider: StripeProvider) -> None:
     new, _ = await made(provider, card=VISA)
-    listed = [pair async for pair in provider.list_events(new.created_at)]
+    listed = [pair async for page in provider.list_events(new.created_at) for pair in page]
 
     webhooks = StripeWebhooks(["whsec"], SystemClock())
     assert [webhooks.read_stored(body) for body, _ in listed] == [event for _, event in listed]

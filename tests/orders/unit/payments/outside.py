@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -162,10 +162,8 @@ class MemoryProvider:
     async def refunded_minor(self, payment: Payment) -> int:
         return sum(self.refunds.values())
 
-    async def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
-        nothing: list[tuple[bytes, ProviderEvent]] = []
-        for each in nothing:
-            yield each
+    async def list_events(self, since: datetime) -> AsyncIterator[Sequence[tuple[bytes, ProviderEvent]]]:
+        yield ()
 
     async def _once(self, payment: Payment, step: str, do: Callable[[], None]) -> Intent:
         await self.trouble.turn()

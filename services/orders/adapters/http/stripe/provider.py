@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,7 +37,8 @@ CLOCKS_APART = timedelta(minutes=10)
 # The provider forgets keys after 24 hours (docs.stripe.com/api/idempotent_requests).
 KEYS_KEPT = timedelta(hours=23)
 PAGE = 100
-PAGES_MAX = 100
+# Of events there may be a hundred a second, and twenty minutes of them are looked through.
+PAGES_MAX = 1_200
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
 
 
@@ -108,10 +109,12 @@ class StripeProvider:
         return await self._intent("GET", f"/v1/payment_intents/{payment.intent}")
 
     async def find_intent(self, payment: Payment) -> Intent | None:
-        async for _, event in self.list_events(payment.created_at - CLOCKS_APART):
-            if event.payment_id == str(payment.id) and event.intent:
-                return await self._intent("GET", f"/v1/payment_intents/{event.intent}")
-        return None
+        oldest = ""
+        async for page in self.list_events(payment.created_at - CLOCKS_APART):
+            for _, event in page:
+                if event.payment_id == str(payment.id) and event.intent:
+                    oldest = event.intent
+        return await self._intent("GET", f"/v1/payment_intents/{oldest}") if oldest else None
 
     async def refund(self, refund: Refund, payment: Payment) -> ProviderRefund:
         found = await self.find_refund(refund, payment) if self._is_forgotten(refund.created_at) else None
@@ -145,25 +148,23 @@ class StripeProvider:
         return self._clock.now() - asked_at > KEYS_KEPT
 
     async def _refunds(self, payment: Payment) -> list[Mapping[str, Any]]:
-        return await self._all(f"/v1/refunds?payment_intent={payment.intent}")
+        return [refund async for page in self._pages(f"/v1/refunds?payment_intent={payment.intent}") for refund in page]
 
-    async def list_events(self, since: datetime) -> AsyncIterator[tuple[bytes, ProviderEvent]]:
-        # They come newest first; all are needed before the oldest is known.
-        documents = await self._all(f"/v1/events?created[gte]={int(since.timestamp())}")
-        for each in _readable(reversed(documents)):
-            yield each
+    async def list_events(self, since: datetime) -> AsyncIterator[Sequence[tuple[bytes, ProviderEvent]]]:
+        async for documents in self._pages(f"/v1/events?created[gte]={int(since.timestamp())}"):
+            yield list(_readable(documents))
 
-    async def _all(self, path: str) -> list[Mapping[str, Any]]:
-        """Returns a whole list, as the provider orders it: what is not in it is taken for what never was."""
-        found: list[Mapping[str, Any]] = []
+    async def _pages(self, path: str) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        """Yields a whole list, as the provider orders it: what is not in it is taken for what never was."""
+        after = ""
         for _ in range(PAGES_MAX):
-            after = f"&starting_after={found[-1]['id']}" if found else ""
             answer = await self._send("GET", f"{path}&limit={PAGE}{after}")
             with _reading():
                 page = _items(answer.document)
-            found += page
+            yield page
             if not page or not answer.document.get("has_more"):
-                return found
+                return
+            after = f"&starting_after={page[-1]['id']}"
         raise OutcomeUnknown(f"the list is longer than {PAGES_MAX * PAGE}")
 
     async def _move(self, payment: Payment, verb: str, form: Mapping[str, str]) -> Intent:
