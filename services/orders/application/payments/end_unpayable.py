@@ -1,7 +1,8 @@
 """Ends orders under review that nobody can pay any more.
 
 Whoever ends an order under review gives its payment up first, and the order ends when that has come true. If they die in between, the order
-has no payment left: it can't be approved, and would hold its stock until its review is due.
+has no payment left: it can't be approved, and would hold its stock until its review is due. Who wanted it to end, and why, was not stored
+by then: it ends as PAYMENT_LOST, also where a pharmacist was rejecting it.
 """
 
 from __future__ import annotations
