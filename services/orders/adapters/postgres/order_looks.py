@@ -28,6 +28,8 @@ from shared.requests import RequestKey
 
 _SHORT_CARTS = positional(SHORT_CARTS)
 _SHORT_LEVELS = positional(SHORT_LEVELS)
+# Who was answered comes back with their next order only: to wait for them costs those who are there more than larger batches save.
+GATHER_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class PostgresOrderLooks:
     def __init__(self, transactions: Transactions, registry: CollectorRegistry) -> None:
         self._transactions = transactions
         self._round_trips = RoundTrips()
-        self._coalescer = Coalescer(self._look, is_outage=_is_outage, observer=BatchMetrics(registry, "order_look"))
+        self._coalescer = Coalescer(self._look, gather_s=GATHER_S, is_outage=_is_outage, observer=BatchMetrics(registry, "order_look"))
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
