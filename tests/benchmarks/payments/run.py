@@ -24,11 +24,12 @@ from tests.benchmarks.measured import Measured
 from tests.benchmarks.open_loop import OpenLoop, open_loop
 from tests.benchmarks.orders import data
 from tests.benchmarks.orders.workbench import OrdersBench, orders_workbench
-from tests.benchmarks.payments.figures import FIGURES, PER_S, PROVIDER_MS, PROVIDER_WAITS_MS, TITLES
+from tests.benchmarks.payments.figures import FIGURES, PER_S, PROVIDER_MS, PROVIDER_WAITS_MS, TITLES, TOGETHER
 from tests.benchmarks.report import PAYMENTS, Run, Section, write
 from tests.benchmarks.servers import BenchmarkFailed, Server, postgres_cpu_s, provider_served, served
 
 EMPTY = ("-m", "tests.benchmarks.server", "empty")
+WORKER = ("-m", "services.orders", "worker")
 GATEWAY = ("-m", "services.gateway", "serve")
 WEBHOOK_SECRET = "whsec_of_the_bench"
 START = "/galen.orders.v1.PaymentService/StartPayment"
@@ -38,13 +39,20 @@ SETTLED_WITHIN_S = 60.0
 WARM_UP = 20
 MAKERS = 8
 JOBS_LEFT = "select exists (select from orders.procrastinate_jobs where status in ('todo', 'doing'))"
-COLUMNS = {"server": "server", "postgres": "PostgreSQL", "gateway": "gateway", "provider": "provider", "generator": "generator"}
+COLUMNS = {
+    "server": "server",
+    "worker": "worker",
+    "postgres": "PostgreSQL",
+    "gateway": "gateway",
+    "provider": "provider",
+    "generator": "generator",
+}
 INTRODUCTION = """\
 {per_s} calls a second in an open loop: each is sent when it is due, and its latency counts from then. The provider is a process of its own
-(`galen payment-sim`) that answers in {provider_ms} ms and sends its webhooks through the gateway; orders is one process that
-also works off jobs, feed, messages and looks. Every call goes through the whole chain, commits the payment, asks the provider and commits
-what it said; with a card it goes on until the order is PAID. An empty call goes through the same chain to a handler that does nothing.
-{rounds} measurements of {seconds:g} s of each, made in turns, counted together.
+(`galen payment-sim`) that answers in {provider_ms} ms and sends its webhooks through the gateway; orders is a process that serves and one
+that works off jobs, feed, messages and looks, unless one does both. Every call goes through the whole chain, commits the payment, asks the
+provider and commits what it said; with a card it goes on until the order is PAID. An empty call goes through the same chain to a handler
+that does nothing. {rounds} measurements of {seconds:g} s of each, made in turns, counted together.
 """
 
 Say = Callable[[str], None]
@@ -62,9 +70,13 @@ class PaymentsPlan:
 def measure_payments(plan: PaymentsPlan, command: str, folder: Path, output: Path, say: Say) -> Sequence[Held]:
     """Measures in `folder`, writes into `output`; returns the figures. Raises BenchmarkFailed."""
     say("making orders to pay")
-    with orders_workbench(folder) as bench, _till(bench, folder) as till:
-        measured = {name: till.measured(name, runs) for name, runs in _rounds(plan, till, say).items()}
+    samples: dict[str, list[_Sample]] = {name: [] for name in TITLES if name in plan.only}
+    with orders_workbench(folder) as bench:
+        for names in (samples.keys() - TOGETHER, samples.keys() & TOGETHER):
+            with _till(bench, folder, has_worker=not names & TOGETHER) as till:
+                _measure(till, {name: taken for name, taken in samples.items() if name in names}, plan, say)
         run = Run(command, describe(folder), bench.postgres_settings)
+    measured = {name: _measured(name, taken) for name, taken in samples.items()}
     figures = compare(measured, FIGURES)
     introduction = INTRODUCTION.format(per_s=PER_S, provider_ms=PROVIDER_MS, rounds=plan.rounds, seconds=plan.seconds)
     write(output, run, Section(PAYMENTS, introduction, "", TITLES, COLUMNS, measured, figures, FIGURES))
@@ -81,10 +93,11 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Till:
-    """The servers, and orders that wait to be paid."""
+    """The servers, and orders that wait to be paid. Without a worker the server works off its jobs itself."""
 
     bench: OrdersBench
     orders: Server
+    worker: Server | None
     provider: Server
     gateway: Server
     empty: Server
@@ -103,16 +116,10 @@ class _Till:
         after = self._cpu_s(server)
         return _Sample(load, {user: after[user] - before[user] for user in before} | {"generator": load.cpu_s})
 
-    def measured(self, name: str, samples: Sequence[_Sample]) -> Measured:
-        latencies_s = sorted(latency for sample in samples for latency in sample.load.latencies_s)
-        users = {"provider": (), "start_empty": ("server", "generator")}.get(name, tuple(COLUMNS))
-        cpu_us = {user: 1e6 * sum(sample.cpu_s[user] for sample in samples) / len(latencies_s) for user in users}
-        elapsed_s = sum(sample.load.elapsed_s for sample in samples)
-        return Measured(len(latencies_s) / elapsed_s, percentile_ms(latencies_s, 0.5), percentile_ms(latencies_s, 0.99), cpu_us)
-
     def _cpu_s(self, server: Server) -> dict[str, float]:
-        postgres = postgres_cpu_s(self.bench.postgres)
-        return {"server": server.cpu_s, "postgres": postgres, "gateway": self.gateway.cpu_s, "provider": self.provider.cpu_s}
+        worker = {"worker": self.worker.cpu_s} if self.worker else {}
+        others = {"postgres": postgres_cpu_s(self.bench.postgres), "gateway": self.gateway.cpu_s, "provider": self.provider.cpu_s}
+        return {"server": server.cpu_s, **worker, **others}
 
     def _starts(self, name: str, count: int) -> list[bytes]:
         """Makes that many orders and returns the requests that start their payments, when nothing of before is left to do."""
@@ -142,6 +149,14 @@ class _Till:
                 time.sleep(0.1)
 
 
+def _measured(name: str, samples: Sequence[_Sample]) -> Measured:
+    latencies_s = sorted(latency for sample in samples for latency in sample.load.latencies_s)
+    users = {"start_empty": {"server", "generator"}}.get(name, set(samples[0].cpu_s))
+    cpu_us = {user: 1e6 * sum(sample.cpu_s[user] for sample in samples) / len(latencies_s) for user in COLUMNS if user in users}
+    elapsed_s = sum(sample.load.elapsed_s for sample in samples)
+    return Measured(len(latencies_s) / elapsed_s, percentile_ms(latencies_s, 0.5), percentile_ms(latencies_s, 0.99), cpu_us)
+
+
 def _asked(address: str, count: int) -> OpenLoop:
     """Makes that many intents, one after the other."""
     form = urllib.parse.urlencode({"amount": 500, "currency": "eur"})
@@ -157,7 +172,7 @@ def _asked(address: str, count: int) -> OpenLoop:
 
 
 @contextmanager
-def _till(bench: OrdersBench, folder: Path) -> Iterator[_Till]:
+def _till(bench: OrdersBench, folder: Path, *, has_worker: bool) -> Iterator[_Till]:
     key, secrets, edge = folder / "provider.key", folder / "webhooks.secret", f"127.0.0.1:{free_port()}"
     key.write_text(API_KEY)
     secrets.write_text(WEBHOOK_SECRET)
@@ -165,28 +180,28 @@ def _till(bench: OrdersBench, folder: Path) -> Iterator[_Till]:
     with ExitStack() as stack:
         provider = stack.enter_context(provider_served(folder, latency_s=PROVIDER_WAITS_MS / 1000, settings=webhooks))
         settings = {
-            "BACKGROUND_WORK": "true",
+            "BACKGROUND_WORK": str(not has_worker).lower(),
             "PAYMENT_PROVIDER_ADDRESS": f"http://{provider.address}",
             "PAYMENT_PROVIDER_KEY_FILE": str(key),
             "PAYMENT_WEBHOOK_SECRETS_FILE": str(secrets),
         }
         orders = stack.enter_context(bench.serving(bench.uri, **settings))
+        working = {**bench.settings, "DATABASE_URI": bench.uri, **settings}
+        worker = stack.enter_context(served(WORKER, folder, working)) if has_worker else None
         gateway = stack.enter_context(served(GATEWAY, folder, {**bench.settings, "RUN_ADDRESS": edge, "ORDERS_ADDRESS": orders.address}))
         empty = stack.enter_context(served(EMPTY, folder, {**bench.settings, "DATABASE_URI": bench.uri}))
-        yield _Till(bench, orders, provider, gateway, empty)
+        yield _Till(bench, orders, worker, provider, gateway, empty)
 
 
-def _rounds(plan: PaymentsPlan, till: _Till, say: Say) -> dict[str, list[_Sample]]:
-    """Makes all measurements in turns, after a few calls that are not counted."""
-    found: dict[str, list[_Sample]] = {name: [] for name in TITLES if name in plan.only}
-    for name in found:
+def _measure(till: _Till, samples: Mapping[str, list[_Sample]], plan: PaymentsPlan, say: Say) -> None:
+    """Adds samples of each, in turns, after a few calls that are not counted."""
+    for name in samples:
         till.sample(name, WARM_UP)
     for number in range(1, plan.rounds + 1):
-        for name, samples in found.items():
-            samples.append(till.sample(name, round(PER_S * plan.seconds)))
-            last = till.measured(name, samples[-1:])
+        for name, taken in samples.items():
+            taken.append(till.sample(name, round(PER_S * plan.seconds)))
+            last = _measured(name, taken[-1:])
             say(f"{number}/{plan.rounds} {TITLES[name]}: p50 {last.p50_ms:.2f} ms, p99 {last.p99_ms:.2f} ms")
-    return found
 
 
 def _empties(count: int) -> list[bytes]:
