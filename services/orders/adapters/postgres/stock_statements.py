@@ -63,7 +63,7 @@ RESERVE_OR_FAIL = f"""
 select 1 / ((select count(*) from moved) = (select count(*) from asked))::int
 """
 
-# Asked when a reservation was refused: its levels are locked then.
+# Asked when a cart is or may be short: the levels are locked if a reservation was refused.
 SHORT_LEVELS = f"""
 with {_ASKED},
 found as (

@@ -36,14 +36,14 @@ from shared.clock import Clock
 log = structlog.get_logger()
 
 DONE, WAITING, QUARANTINED = "DONE", "WAITING", "QUARANTINED"
-# The provider's messages may be made in another order than they are numbered, and its clock is not ours.
-OVERLAP = timedelta(minutes=10)
 FIRST_LOOK = timedelta(hours=1)
 # How late a message comes into a list that was looked through to its end; hardly ever later. Payments that wait don't depend on it: they
 # are looked at one by one. But only a message tells of a refund that failed after it was through, or that was made at the provider itself.
 LATE = timedelta(minutes=1)
-# So more of the list is looked through again, less often: what is no later than that is found.
+# So more of the list is looked through again, less often and by whoever has just started: what is no later than that is found. Its half may
+# pass between two such looks, and the provider's clock is not ours.
 VERY_LATE = timedelta(minutes=10)
+OVERLAP = 2 * VERY_LATE
 # How long a payment may take to become known: as long as the provider would repeat a message.
 WAITED_FOR = timedelta(days=3)
 # What was worked on is kept to be shown, and so that it is known when it comes again.
@@ -109,24 +109,33 @@ class TakeMessages:
         await self._take_in(event, payment_id)
 
     async def catch_up(self) -> int:
-        """Looks for messages that never came; returns how many there were."""
-        now, found, newest = self._clock.now(), list[tuple[bytes, ProviderEvent]](), list[datetime]()
-        looks_back = now - self._looked_back_at >= VERY_LATE
-        async for page in self._provider.list_events(await self._not_listed_since(looks_back=looks_back)):
+        """Looks for messages that never came; returns how many there were.
+
+        Raises OutcomeUnknown if the provider doesn't give the list, or has too long a one.
+        """
+        found = await self._list(await self._not_listed_since())
+        now = self._clock.now()
+        if self._listed is not None and now - self._looked_back_at >= VERY_LATE:
+            # Whatever comes of it: the next round looks for the latest again.
+            self._looked_back_at = now
+            found += await self._list(self._listed - OVERLAP)
+        return found
+
+    async def _list(self, since: datetime) -> int:
+        found, newest = list[tuple[bytes, ProviderEvent]](), list[datetime]()
+        async for page in self._provider.list_events(since):
             missing = await self._messages.missing([event.id for _, event in page])
             found += [(body, event) for body, event in page if event.id in missing]
             newest += [max(event.created_at for _, event in page)] if page else []
-        # Oldest first: who goes on after a crash begins at the newest that is stored.
+        # Oldest first: who goes on after a crash begins before the newest that is stored.
         fresh = [await self._keep(event, body) for body, event in reversed(found)]
         self._listed = max(newest, default=self._listed)
-        if looks_back:
-            self._looked_back_at = now
         self._observer.messages_missed(sum(fresh))
         return sum(fresh)
 
-    async def _not_listed_since(self, *, looks_back: bool) -> datetime:
+    async def _not_listed_since(self) -> datetime:
         if self._listed is not None:
-            return self._listed - (2 * VERY_LATE if looks_back else LATE)
+            return self._listed - LATE
         newest = await self._messages.newest()
         return (newest or self._clock.now() - FIRST_LOOK) - OVERLAP
 

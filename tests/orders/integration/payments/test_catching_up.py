@@ -12,7 +12,7 @@ from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
 from services.orders.adapters.http.stripe.provider import StripeLimits, StripeProvider
 from services.orders.adapters.http.stripe.webhooks import StripeWebhooks
 from services.orders.adapters.postgres.provider_messages import PostgresMessages
-from services.orders.application.payments.ports import ProviderEvent
+from services.orders.application.payments.ports import OutcomeUnknown, ProviderEvent
 from services.orders.application.payments.take_messages import TakeMessages
 from shared.clock import Clock, SystemClock
 from tests.orders.counter import Crew, order_id
@@ -20,7 +20,7 @@ from tests.orders.till import Till
 
 
 class ListedSince(StripeProvider):
-    """Remembers from when on messages were listed. `made_at` says when events were really made."""
+    """Remembers from when on messages were listed. `made_at` says when events were really made, `longest` what is too long a list."""
 
     def __init__(self, till: Till) -> None:
         settings = till.container.settings()
@@ -29,9 +29,12 @@ class ListedSince(StripeProvider):
         super().__init__(settings.payment_provider_address, key, settings.payment_return_url, StripeLimits(), SystemClock())
         self.since: list[datetime] = []
         self.made_at: dict[str, datetime] = {}
+        self.longest = timedelta.max
 
     async def list_events(self, since: datetime) -> AsyncIterator[Sequence[tuple[bytes, ProviderEvent]]]:
         self.since.append(since)
+        if self._clock.now() - since > self.longest:
+            raise OutcomeUnknown("the list is too long")
         async for page in super().list_events(since):
             made = [(body, replace(event, created_at=self.made_at.get(event.id, event.created_at))) for body, event in page]
             yield [(body, event) for body, event in made if event.created_at >= since.replace(microsecond=0)]
@@ -109,6 +112,36 @@ async def test_a_message_that_comes_into_the_list_very_late_is_found(till: Till,
     looked_back, after = provider.since[-2:]
     assert timedelta(minutes=19) < SystemClock().now() - looked_back < timedelta(minutes=21)
     assert SystemClock().now() - after < timedelta(minutes=2)
+
+
+async def test_a_list_that_is_too_long_to_look_back_in_keeps_nobody_from_its_end(till: Till, crew: Crew, provider: ListedSince) -> None:
+    clock = AheadClock()
+    messages = taking(till, provider, clock)
+    await till.pay(crew.customer, await till.counter.ordered(crew.customer), card="")
+    await messages.catch_up()
+    provider.longest, clock.ahead = timedelta(minutes=5), timedelta(minutes=10)
+    lost = []
+    for _ in range(2):
+        order = await till.counter.ordered(crew.customer)
+        await till.pay(crew.customer, order, card="")
+        (intent,) = till.simulator.intents(order_id=str(order_id(order)))
+        lost.append([event.id for event in till.simulator.events(intent["id"])])
+
+        if len(lost) == 1:
+            with pytest.raises(OutcomeUnknown):
+                await messages.catch_up()
+        else:
+            assert await messages.catch_up() == 1
+        assert len(await till.counter.rows("select from webhook_event where event_id = any(%s)", lost[-1])) == 1
+
+
+async def test_whoever_has_just_started_looks_as_far_back(till: Till, crew: Crew, provider: ListedSince) -> None:
+    """What came very late into the list, while nobody ran, is found by nobody else."""
+    await till.pay(crew.customer, await till.counter.ordered(crew.customer), card="")
+    await taking(till, provider).catch_up()
+    await taking(till, provider).catch_up()
+
+    assert timedelta(minutes=19) < SystemClock().now() - provider.since[-1] < timedelta(minutes=21)
 
 
 async def test_what_never_came_is_stored_oldest_first(till: Till, crew: Crew, provider: ListedSince) -> None:

@@ -20,6 +20,7 @@ from galen.orders.v1.order_pb2 import ORDER_EVENT_KIND_PAYMENT, Order
 from deploy.local.payment_sim.books import Draft
 from deploy.local.payment_sim.faults import Fault, FaultKind, Operation
 from deploy.local.payment_sim.models import Intent
+from services.orders.domain.payments.facts import FactKind
 from shared.grpc.errors import peer_error
 from shared.testing.errors import refusal_of
 from tests.orders.counter import Crew, order_id, state_number
@@ -88,6 +89,21 @@ def money(till: Till, order: Order) -> tuple[int, int]:
 
 async def is_in(crew: Crew, order: Order, state: str) -> bool:
     return (await crew.customer.get(order.name)).state == state_number(state)
+
+
+async def test_where_the_payer_has_to_go_is_not_shown_to_others(till: Till, crew: Crew) -> None:
+    """An older version kept it among the facts."""
+    order, payment = await quarantined(till, crew, amount=600)
+    await till.counter.rows(
+        "insert into payment_fact (payment_id, kind, reference, at, amount_minor, currency, detail)"
+        " select payment_id, %s, intent, now(), 0, '', 'https://bank/?s=pi_secret_1' from payment where order_id = %s",
+        FactKind.ACTION_REQUIRED.value,
+        order_id(order),
+    )
+
+    facts = (await inspected(till, crew, payment.name)).facts
+
+    assert [fact.detail for fact in facts if fact.kind == payment_pb2.PROVIDER_FACT_KIND_ACTION_REQUIRED] == [""]
 
 
 async def test_what_the_provider_says_and_what_can_be_decided_is_shown(till: Till, crew: Crew) -> None:

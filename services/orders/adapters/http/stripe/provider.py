@@ -37,8 +37,8 @@ CLOCKS_APART = timedelta(minutes=10)
 # The provider forgets keys after 24 hours (docs.stripe.com/api/idempotent_requests).
 KEYS_KEPT = timedelta(hours=23)
 PAGE = 100
-# Of events there may be a hundred a second, and twenty minutes of them are looked through.
-PAGES_MAX = 1_200
+# Of events there may be two hundred a second, and of twenty minutes they are looked through.
+PAGES_MAX = 3_000
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
 
 

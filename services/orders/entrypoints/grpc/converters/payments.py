@@ -13,7 +13,7 @@ from services.orders.application.payments.reconcile import Compared, Difference
 from services.orders.application.payments.resolve_quarantine import Ruling
 from services.orders.domain.errors import DuplicateSku, PaymentNotFound, RefundNotFound
 from services.orders.domain.etags import etag_of
-from services.orders.domain.payments.facts import Fact
+from services.orders.domain.payments.facts import Fact, FactKind
 from services.orders.domain.payments.model import Method, Payment, PaymentState, Refund
 from services.orders.domain.payments.quarantine import Decision
 from services.orders.domain.payments.refunding import WantedRefund
@@ -126,8 +126,10 @@ def inspection_message(found: Inspection, payment: payment_pb2.Payment) -> messa
 
 
 def _fact_message(fact: Fact) -> payment_pb2.ProviderFact:
+    # Where the payer has to go is the payer's alone. It is not kept among the facts; an older version did.
+    detail = "" if fact.kind is FactKind.ACTION_REQUIRED else fact.detail
     kind = payment_pb2.ProviderFactKind.Value(f"PROVIDER_FACT_KIND_{fact.kind.name}")
-    message = payment_pb2.ProviderFact(kind=kind, reference=fact.reference, time=timestamp(fact.at), detail=fact.detail)
+    message = payment_pb2.ProviderFact(kind=kind, reference=fact.reference, time=timestamp(fact.at), detail=detail)
     if fact.currency:
         message.amount.CopyFrom(money_pb2.Money(currency_code=fact.currency, amount_minor=fact.amount_minor))
     return message
