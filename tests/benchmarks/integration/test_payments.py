@@ -16,6 +16,6 @@ def test_the_command_starts_payments_and_writes_how_long_they_took(tmp_path: Pat
 
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "benchmarks.json").read_text())
-    assert len(figures) == 2
+    assert len(figures) == 3
     assert all(figure["value"] > 0 for figure in figures)
     assert "## Payments" in (tmp_path / "benchmarks.md").read_text()
