@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploy.local.postgres import temporary_postgres
 from services.balance.settings import BalanceSettings
+from shared.postgres.pool import WAIT_LIMIT_S
 from shared.testing.databases import with_database
 from tests.balance.integration.crashes.conftest import MakeLoad
 from tests.balance.ledger_process import ledger_process
@@ -32,7 +33,8 @@ async def test_a_database_that_crashes_over_and_over_loses_nothing_and_the_serve
                     await asyncio.sleep(away_s)
                     await asyncio.to_thread(postgres.start)
                     await running.go_on(1)
-                    assert running.outages.total() > unanswered, "nobody noticed the crash"
+                    # Of a shorter one nobody need know: who comes meanwhile waits for a connection, and no dead one is given.
+                    assert running.outages.total() > unanswered or away_s <= WAIT_LIMIT_S, "nobody noticed the crash"
             await running.reckon()
             assert process.process.returncode is None
             assert process.errors() == []
