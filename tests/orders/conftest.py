@@ -45,5 +45,7 @@ def orders_settings(database_uri: str, orders_role: str, identities: Identities,
 
 @pytest_asyncio.fixture(scope="session")
 async def orders_server(orders_settings: OrdersSettings) -> AsyncIterator[ServedService]:
-    async with served(service_parts(OrdersContainer(settings=orders_settings))) as server:
+    # Without background work: the database is shared, and this server would run the jobs that other tests count.
+    settings = orders_settings.model_copy(update={"background_work": False})
+    async with served(service_parts(OrdersContainer(settings=settings))) as server:
         yield server

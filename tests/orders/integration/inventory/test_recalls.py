@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import UUID
 
+import pytest
+import pytest_asyncio
+
+from services.orders.container import OrdersContainer, service_parts
+from services.orders.settings import OrdersSettings
 from shared.testing.errors import refusal_of
+from shared.testing.servers import served
 from tests.orders.integration.inventory.conftest import CAUSE, Shop
 from tests.orders.integration.inventory.desk import DESTROYED, FOUND, RECALLED, SELLABLE, Desk
 from tests.orders.stock_rows import add_location, add_lot, days
 from tests.orders.world import add_order_row, new_customer
+
+
+@pytest_asyncio.fixture
+async def worker(orders_settings: OrdersSettings) -> AsyncIterator[None]:
+    """A process beside the server that runs jobs, as long as a test needs one: other tests count the jobs in this database."""
+    async with served(service_parts(OrdersContainer(settings=orders_settings))):
+        yield
 
 
 async def test_a_recall_reaches_all_locations_whatever_the_state(shop: Shop, desk: Desk) -> None:
@@ -76,6 +90,7 @@ async def test_a_recall_tells_which_orders_have_units_of_the_lot_newest_first(sh
     assert len(recall.orders[0].order_number) > 10
 
 
+@pytest.mark.usefixtures("worker")
 async def test_every_order_with_units_of_a_recalled_lot_is_told_once(shop: Shop, desk: Desk) -> None:
     sku, _ = await shop.medicine()
     await desk.receive(sku, 20, days(10), lot_number="BAD")
