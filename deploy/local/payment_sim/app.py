@@ -181,6 +181,7 @@ class PaymentApi:
             except ApiError as error:
                 response = api_response(error.status, error_body(error), _headers_of(error))
             if not response.prepared:
+                await self._until_due(arrival)
                 response.headers["Request-Id"] = request_id
                 response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", API_VERSION)
             arrival.status = 0 if arrival.fault is FaultKind.DROP else response.status
@@ -198,19 +199,25 @@ class PaymentApi:
         handler: Callable[[Call, str, Fault | None], Awaitable[web.Response]],
     ) -> web.StreamResponse:
         call = await self._call(operation, request, request_id)
-        await asyncio.sleep(self._simulator.behaviour.latency_s)
         fault = self._simulator.fault_for(call.subject)
         if fault is None:
             return await handler(call, arrival.subject, None)
         arrival.fault = fault.kind
-        if fault.kind in FAULTS_WITHOUT_EFFECT and not fault.after:
+        is_broken = fault.kind in FAULTS_WITHOUT_EFFECT
+        if is_broken and not fault.after:
+            await self._until_due(arrival)
             return await broken_answer(fault, request)
         response = await handler(call, arrival.subject, fault)
         if fault.after and fault.kind is FaultKind.SLOW:
             await asyncio.sleep(fault.delay_s)
-        if fault.after and fault.kind in FAULTS_WITHOUT_EFFECT:
+        if is_broken:
+            await self._until_due(arrival)
             return dropped(request) if fault.kind is FaultKind.DROP else await broken_answer(fault, request)
         return response
+
+    async def _until_due(self, arrival: Arrival) -> None:
+        """Waits until the request may be answered, which was carried out at once: so it takes as long however busy the machine is."""
+        await asyncio.sleep(arrival.monotonic_s + self._simulator.behaviour.latency_s - time.monotonic())
 
     async def _call(self, operation: Operation, request: web.Request, request_id: str) -> Call:
         """Raises ApiError."""

@@ -36,11 +36,13 @@ class Delays:
 class Work:
     """One request or one lapse of time: the draft that it writes, and when and where it happens.
 
+    `shown_at` is when a request is answered: webhooks about it are not sent before.
     `base_url` is where the payer's browser reaches us. `forced_card` is used in place of the payer's; `capture_less` captures less.
     """
 
     draft: Draft
     now: float
+    shown_at: float
     delays: Delays
     base_url: str = ""
     forced_card: str = ""

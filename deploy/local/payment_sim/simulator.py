@@ -36,7 +36,10 @@ _log = logging.getLogger("payment_sim")
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What may be changed while the simulator runs. `api_key` empty takes any; `latency_s` is what each API request takes at least."""
+    """What may be changed while the simulator runs. `api_key` empty takes any; `latency_s` is what each API request takes.
+
+    A request that takes longer by itself is answered when it is done.
+    """
 
     delays: Delays = field(default_factory=Delays)
     endpoint: Endpoint = field(default_factory=Endpoint)
@@ -167,6 +170,7 @@ class Simulator:
                     raise key_reused(request.key, kept.path, request.path)
                 return Answer(kept.status, kept.body, kept.request_id)
             work = self._work(request.base_url, fault)
+            work.shown_at += self.behaviour.latency_s
             answer = self._carried_out(work, command, fault)
             if request.key:
                 draft = KeptAnswer(request.key, self.now, request.fingerprint, request.path, answer.status, answer.body, request.request_id)
@@ -177,7 +181,8 @@ class Simulator:
     def _work(self, base_url: str = "", fault: Fault | None = None) -> Work:
         kind = fault.kind if fault else None
         forced = fault.card if fault and kind is FaultKind.CARD else ""
-        return Work(Draft(self._books), self.now, self.behaviour.delays, base_url, forced, kind is FaultKind.CAPTURE_LESS)
+        now = self.now
+        return Work(Draft(self._books), now, now, self.behaviour.delays, base_url, forced, kind is FaultKind.CAPTURE_LESS)
 
     def _carried_out(self, work: Work, command: Command, fault: Fault | None) -> Answer:
         """Raises ApiError for what is kept under no key."""
@@ -198,7 +203,7 @@ class Simulator:
         """Stores the work with the deliveries of its events, then makes it true here."""
         if self.behaviour.endpoint.url:
             for place, event in enumerate(work.events):
-                for delivery in self._deliveries(work.draft, event, place, len(work.events)):
+                for delivery in self._deliveries(work, event, place):
                     work.draft.put(delivery)
         try:
             await self.storage.write(work.draft.changed, work.draft.removed)
@@ -209,11 +214,11 @@ class Simulator:
         self._books.apply(work.draft)
         self._changed.set()
 
-    def _deliveries(self, draft: Draft, event: Event, place: int, count: int) -> list[Delivery]:
-        intent = draft.find(Intent, event.intent)
+    def _deliveries(self, work: Work, event: Event, place: int) -> list[Delivery]:
+        intent = work.draft.find(Intent, event.intent)
         metadata = intent.metadata if intent else {}
         fault = self.fault_for(Subject(Operation.WEBHOOK, event.intent, event.intent, metadata, event.type))
-        return webhooks.deliveries_of(event, fault, self.now, place, count)
+        return webhooks.deliveries_of(event, fault, work.shown_at, place, len(work.events))
 
     async def _become_current(self) -> None:
         """Reads the store if what it holds is not known, and lets happen what is due. Raises psycopg.Error."""

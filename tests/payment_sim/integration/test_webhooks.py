@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -139,3 +140,20 @@ async def test_metadata_choose_how_the_events_of_their_intent_come(api: Api, sim
     await simulator.all_delivered()
 
     assert [each.event["data"]["object"]["id"] for each in endpoint.received] == [other.id]
+
+
+async def test_an_answer_takes_its_time_and_no_event_comes_before_it(api: Api, simulator: SimulatorHandle, endpoint: Endpoint) -> None:
+    simulator.behave(latency_s=0.5)
+    asking = asyncio.create_task(api.create())
+    async with asyncio.timeout(5):
+        while not simulator.intents():  # noqa: ASYNC110  it is carried out at once
+            await asyncio.sleep(0.01)
+
+    assert not asking.done()
+    await asyncio.sleep(0.1)
+    assert (asking.done(), endpoint.received) == (False, [])
+    (asked,) = simulator.arrivals(Operation.CREATE)
+    await asking
+    assert time.monotonic() - asked.monotonic_s >= 0.5
+    await simulator.all_delivered()
+    assert endpoint.types() == ["payment_intent.created"]
