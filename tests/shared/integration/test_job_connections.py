@@ -64,3 +64,28 @@ async def test_a_statement_takes_one_round_trip(connector: PsycopgConnector, tmp
 
 async def test_what_is_noted_of_jobs_does_not_wait_for_the_disk(connector: PsycopgConnector) -> None:
     assert (await connector.execute_query_one_async("show synchronous_commit"))["synchronous_commit"] == "off"
+
+
+async def test_a_worker_is_told_once_of_many_jobs(connector: PsycopgConnector, conninfo: str) -> None:
+    told: list[str] = []
+
+    async def note(*, channel: str, payload: str) -> None:
+        told.append(f"{channel} {payload}")
+
+    listening = asyncio.create_task(connector.listen_notify(note, ["here", "there"]))
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        async with asyncio.timeout(10):
+            while not told:  # it may not listen yet
+                await connection.execute("notify here, 'first'")
+                await asyncio.sleep(0.05)
+        told.clear()
+        async with connection.transaction():
+            for number in range(10):
+                await connection.execute(f"notify {'here' if number % 2 else 'there'}, 'job {number}'")
+        await asyncio.sleep(0.3)
+        assert told == ["there job 0"]
+        await connection.execute("notify here, 'later'")
+        await asyncio.sleep(0.3)
+    assert told == ["there job 0", "here later"]
+    listening.cancel()
+    await asyncio.wait([listening])

@@ -6,8 +6,10 @@ Whoever locks a payment reads its facts in a statement that follows: the one tha
 # ruff: noqa: S608  nothing but columns of ours is put into a statement
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from services.orders.adapters.postgres.order_round_trips import named, parameters, positional
@@ -33,6 +35,7 @@ _LIVE = f"p.order_id = %s::uuid and p.state not in ({', '.join(str(state.value) 
 _READ = f"select {_COLUMNS}, {_STANDING} from payment p join customer_order o using (order_id) where p.payment_id = %s::uuid"
 _READ_LIVE = f"select {_COLUMNS} from payment p where {_LIVE}"
 _LOCK = f"select {_COLUMNS} from payment p where p.payment_id = %s::uuid for update"
+_WAIT = "select set_config('synchronous_commit', %s, true) from payment where payment_id = %s::uuid for update"
 _READ_FACTS = f"select {_FACTS} from payment_fact where payment_id = %s::uuid"
 _READ_STANDING = f"""
 select clock_timestamp(), {_STANDING} from customer_order o where o.order_id = (select order_id from payment where payment_id = %s::uuid)
@@ -47,6 +50,22 @@ _STORE = positional(
     f"update payment set {', '.join(f'{name} = {value}' for name, value in _VALUES.items() if name != 'payment_id')}"
     f" where payment_id = {_VALUES['payment_id']}"
 )
+# One that is another by now, or of which more was said, is left as it is, and nothing comes of it.
+_STORE_IF_SAME = positional(f"""
+with stored as (
+    update payment set {", ".join(f"{name} = {value}" for name, value in _VALUES.items() if name not in ("payment_id", "updated_at"))},
+                       updated_at = greatest(updated_at, clock_timestamp())
+     where payment_id = {_VALUES["payment_id"]} and version = %(version_seen)s::bigint
+       and (select count(*) from payment_fact where payment_id = {_VALUES["payment_id"]}) = %(facts_seen)s::bigint
+    returning payment_id, order_id, updated_at
+), said as (
+    insert into payment_fact (payment_id, {_FACTS})
+    select stored.payment_id, {", ".join(f"fact.{column.name}" for column in FACT_COLUMNS)}
+      from stored, jsonb_populate_recordset(null::payment_fact, %(said)s::jsonb) as fact
+    on conflict do nothing
+)
+select stored.updated_at, {_STANDING} from stored join customer_order o using (order_id)
+""")
 _ADD_FACT = positional(
     f"insert into payment_fact ({', '.join(_FACT_VALUES)}) values ({', '.join(_FACT_VALUES.values())}) on conflict do nothing"
 )
@@ -101,14 +120,35 @@ def store(changed: Payment) -> Statement:
     Until it has come to its end, its money has gone back if it came too late, and people have decided on it if they have to, somebody
     looks after it.
     """
-    is_done = changed.is_final and not changed.quarantined and not changed.has_late_money
-    look_after_s = None if is_done else _look_after(changed).total_seconds()
-    return named(_STORE, payment_values(changed) | {"look_after_s": look_after_s})
+    return named(_STORE, _stored(changed))
+
+
+def wait_for(payment_id: UUID, *, durable: bool) -> Statement:
+    """Locks a payment: a statement that follows sees what was said of it until then.
+
+    The transaction waits for the disk if it is to be `durable`; if not, a crash of PostgreSQL may forget it, as long as nothing that was
+    committed after it has reached the disk.
+    """
+    return _WAIT, ("on" if durable else "off", str(payment_id))
+
+
+def store_if_same(changed: Payment, seen: tuple[int, int], said: Sequence[Fact]) -> Statement:
+    """Stores all of a payment that is locked, and what was said, if its version and the number of its facts are still those that were seen.
+
+    Answers with the time of the change, and how its order stands then; with nothing if the payment is another by now.
+    """
+    facts = json.dumps([{**fact_values(fact), "at": fact.at.isoformat()} for fact in said])
+    return named(_STORE_IF_SAME, _stored(changed) | {"version_seen": seen[0], "facts_seen": seen[1], "said": facts})
 
 
 def add_facts(payment_id: UUID, facts: Sequence[Fact]) -> Sequence[Statement]:
     """Adds what was said, each once."""
     return [named(_ADD_FACT, {"payment_id": payment_id, **fact_values(fact)}) for fact in facts]
+
+
+def _stored(changed: Payment) -> dict[str, Any]:
+    is_done = changed.is_final and not changed.quarantined and not changed.has_late_money
+    return payment_values(changed) | {"look_after_s": None if is_done else _look_after(changed).total_seconds()}
 
 
 def _look_after(changed: Payment) -> timedelta:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +17,11 @@ from services.orders.adapters.postgres.payment_rows import PAYMENT_COLUMNS, fact
 from services.orders.adapters.postgres.payment_tables import payment
 from services.orders.adapters.postgres.tables import customer_order
 from services.orders.application.payments.observer import UnderWay
-from services.orders.application.payments.ports import Draft
+from services.orders.application.payments.ports import Draft, Known
 from services.orders.domain.errors import PaymentNotFound
 from services.orders.domain.payments.changes import is_same, shown, with_standing
 from services.orders.domain.payments.facts import Fact, fold, news
 from services.orders.domain.payments.model import ENDED, Payment, PaymentState
-from services.orders.domain.payments.saga import OrderStanding
 from shared.postgres.round_trips import RoundTrips, Rows, Statement
 
 _LOOK_AFTER = case(
@@ -85,15 +85,33 @@ class PostgresPayments:
         self._engine = engine
         self._round_trips = RoundTrips()
 
-    async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
+    async def read(self, payment_id: UUID) -> Known:
         async with self._sending() as send:
-            (rows,) = await send([statements.read(payment_id)])
+            rows, facts = await send([statements.read(payment_id), statements.read_facts(payment_id)])
         if not rows:
             raise PaymentNotFound
-        return payment_of(rows[0]), standing_of(rows[0])
+        return Known(payment_of(rows[0]), standing_of(rows[0]), tuple(fact_of(row) for row in facts))
 
-    async def record(self, payment_id: UUID, draft: Draft) -> tuple[Payment, OrderStanding]:
-        """Two round trips: what is stored, what it becomes."""
+    async def record(self, payment_id: UUID, draft: Draft, last: Known | None = None) -> Known:
+        """One round trip for a payment that is as it was seen last; else two: what is stored, what it becomes."""
+        known = await self._record_if_same(draft, last) if last and draft.while_order_version is None else None
+        return known or await self._record_locked(payment_id, draft)
+
+    async def _record_if_same(self, draft: Draft, last: Known) -> Known | None:
+        """Returns nothing if the payment is another by now, or all stays as it is."""
+        new = news(last.facts, draft.facts)
+        known = (*last.facts, *new)
+        changed = draft.changed(with_standing(last.payment, fold(last.payment, known)), last.order)
+        if is_same(last.payment, changed):
+            return None
+        after, seen = shown(changed, last.payment.updated_at), (last.payment.version, len(last.facts))
+        async with self._sending() as send:
+            # What the provider said it says again, to whoever drives the payment after a crash: that need not wait for the disk.
+            wait = statements.wait_for(after.id, durable=not draft.facts)
+            _, stored = await send([wait, statements.store_if_same(after, seen, new)])
+        return Known(replace(after, updated_at=stored[0][0]), standing_of(stored[0]), known) if stored else None
+
+    async def _record_locked(self, payment_id: UUID, draft: Draft) -> Known:
         asked = (statements.lock(payment_id), statements.read_facts(payment_id), statements.read_standing(payment_id))
         async with self._sending() as send:
             _, found, facts, order = await send([BEGIN, *asked])
@@ -106,7 +124,7 @@ class PostgresPayments:
             after = draft.changed(with_standing(before, fold(before, [*known, *new])), standing)
             after = before if is_same(before, after) else shown(after, order[0][0])
             await send([*statements.add_facts(payment_id, new), statements.store(after), COMMIT])
-        return after, standing
+        return Known(after, standing, (*known, *new))
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
         async with self._sending() as send:

@@ -40,12 +40,12 @@ class LivePayments:
         if payment is None:
             return Verdict.CANCELLED
         give_up = Draft(lambda now: changes.given_up(now, Wish.GIVE_UP), while_order_version=order.version)
-        payment, standing = await self._records.record(payment.id, give_up)
-        if standing.version != order.version:
+        known = await self._records.record(payment.id, give_up)
+        if known.order.version != order.version:
             return Verdict.UNKNOWN  # of an order that is no more: whoever asks looks at it again
         try:
             async with asyncio.timeout(self._patience_s()):
-                payment = await self._driver().go_on(payment, standing)
+                payment = await self._driver().go_on(known)
         except (OutcomeUnknown, ProviderRejected, PointsRefused, TimeoutError) as error:
             self._observer.outcome_unknown()
             log.warning("a payment could not be cancelled yet", payment=payment.name, error=repr(error))

@@ -41,8 +41,9 @@ class EndUnpayable:
     async def end(self) -> None:
         """Ends them as PAYMENT_LOST; one that fails is tried again the next time. Any number of replicas may do so at once."""
         for payment_id in await self._orders.payments_of(GRACE, AT_ONCE):
-            payment, order = await self._records.read(payment_id)
-            if payment.is_live or order.state is not State.UNDER_REVIEW:
+            known = await self._records.read(payment_id)
+            payment = known.payment
+            if payment.is_live or known.order.state is not State.UNDER_REVIEW:
                 continue
             try:
                 await self._steps.lose_payment(payment)

@@ -206,16 +206,25 @@ class Draft:
         return self.change(payment) if self.while_order_version in (None, order.version) else payment
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A payment, how its order stands, and all that the provider said of it, as they were read, recorded or stored last."""
+
+    payment: Payment
+    order: OrderStanding
+    facts: tuple[Fact, ...] = ()
+
+
 class PaymentRecords(Protocol):
     """Payments as they are stored. Nothing here is open while the provider or the ledger is asked."""
 
-    async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
-        """Returns the payment and how its order stands. Raises PaymentNotFound."""
+    async def read(self, payment_id: UUID) -> Known:
+        """Raises PaymentNotFound."""
 
-    async def record(self, payment_id: UUID, draft: Draft) -> tuple[Payment, OrderStanding]:
+    async def record(self, payment_id: UUID, draft: Draft, last: Known | None = None) -> Known:
         """Adds the facts, folds all that are known, applies the change, in one transaction; returns what `read` would then.
 
-        Raises PaymentNotFound.
+        `last` is how the caller saw the payment last: if it still is so, it needs not be read again. Raises PaymentNotFound.
         """
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:

@@ -10,9 +10,10 @@ from uuid import UUID
 import structlog
 
 from services.orders.application.ordering.ports import Identifiers
-from services.orders.application.payments.drive_payment import DrivePayment, Known
+from services.orders.application.payments.drive_payment import DrivePayment
 from services.orders.application.payments.observer import PaymentObserver
 from services.orders.application.payments.ports import (
+    Known,
     OutcomeUnknown,
     PaymentRecords,
     PaymentStarts,
@@ -60,17 +61,17 @@ class StartPayment:
         """
         begun = await self._begin(customer_id, order_id, wanted, caller, key)
         self._faults.reach("payment_started")
-        payment, order = await self._records.read(begun) if isinstance(begun, UUID) else begun
+        known = await self._records.read(begun) if isinstance(begun, UUID) else begun
         try:
             async with asyncio.timeout(self._patience_s()):
-                return await self._driver.go_on(payment, order)
+                return await self._driver.go_on(known)
         except (OutcomeUnknown, ProviderRejected, PointsRefused, GalenError, TimeoutError) as error:
             self._observer.outcome_unknown()
-            log.warning("a payment has to wait", payment_id=str(payment.id), error=repr(error))
+            log.warning("a payment has to wait", payment_id=str(known.payment.id), error=repr(error))
             if not isinstance(begun, UUID):
                 # It is under way: the job goes on from where this ended.
-                await self._starts.leave(payment.id)
-            return (await self._records.read(payment.id))[0]
+                await self._starts.leave(known.payment.id)
+            return (await self._records.read(known.payment.id)).payment
 
     async def _begin(self, customer_id: str, order_id: UUID, wanted: Wanted, caller: Caller, key: RequestKey) -> UUID | Known:
         async with self._starts.begin() as transaction:
@@ -81,4 +82,4 @@ class StartPayment:
             payment, actor = start(order, found.live, wanted, caller, self._identifiers.order_id(), now)
             outcome = noted(order, payment, actor, now, time_to_pay=self._time_to_pay, is_first=found.payments == 0)
             await transaction.store(payment, order, outcome, key)
-            return payment, OrderStanding.of(outcome.order)
+            return Known(payment, OrderStanding.of(outcome.order))

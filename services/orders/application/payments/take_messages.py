@@ -148,7 +148,8 @@ class TakeMessages:
 
     async def _take_in(self, event: ProviderEvent, payment_id: UUID) -> None:
         draft = Draft(lambda now: changes.with_intent(now, now.intent or event.intent), event.facts)
-        payment, order = await self._records.record(payment_id, draft)
+        known = await self._records.record(payment_id, draft)
+        payment = known.payment
         if payment.quarantined:
             log.error("a message does not fit its payment: both are in quarantine", event_id=event.id, payment=payment.name)
         if event.refund is not None:
@@ -159,7 +160,7 @@ class TakeMessages:
             # Where the payer has to go no message keeps: only the provider tells.
             await self._payment_driver.look(payment_id)
         else:
-            await self._payment_driver.go_on(payment, order)
+            await self._payment_driver.go_on(known)
         if event.refund is not None:
             refund_id = await self._refunds.find_by_reference(event.refund.reference)
             if refund_id is not None:

@@ -59,5 +59,5 @@ async def test_a_payment_that_has_paid_is_settled_with_its_order_and_nobody_give
     await till.counter.steps.settle(order_id(order), id_of(payment))
     await give_up(till, payment)
 
-    stored, _ = await till.container.paying().records().read(id_of(payment))
+    stored = (await till.container.paying().records().read(id_of(payment))).payment
     assert (stored.settled, stored.wish) == (True, Wish.PAY)

@@ -100,7 +100,7 @@ async def test_money_that_does_not_fit_is_told_though_the_payment_had_ended_unti
     await till.look()
     before = meter.value("payments_quarantined")
     again = Fact(FactKind.CAPTURED, "ch_again", SystemClock().now(), 1, paid.total.currency_code)
-    payment, _ = await till.container.paying().records().record(payment_id, Draft(facts=(again,)))
+    payment = (await till.container.paying().records().record(payment_id, Draft(facts=(again,)))).payment
     assert (payment.is_final, payment.quarantined) == (True, True)
 
     await till.look()

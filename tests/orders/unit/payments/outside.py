@@ -13,6 +13,7 @@ from services.orders.application.payments.observer import UnderWay
 from services.orders.application.payments.ports import (
     Draft,
     Intent,
+    Known,
     OutcomeUnknown,
     PointsRefused,
     ProviderEvent,
@@ -285,17 +286,17 @@ class MemoryRecords:
         self.facts: set[Fact] = set()
         self.refunded: list[str] = []
 
-    async def read(self, payment_id: UUID) -> tuple[Payment, OrderStanding]:
-        found = self.payment, self.order.standing
+    async def read(self, payment_id: UUID) -> Known:
+        found = Known(self.payment, self.order.standing, tuple(self.facts))
         await self.order.trouble.turn()
         return found
 
-    async def record(self, payment_id: UUID, draft: Draft) -> tuple[Payment, OrderStanding]:
+    async def record(self, payment_id: UUID, draft: Draft, last: Known | None = None) -> Known:
         await self.order.trouble.turn()
         self.facts |= set(draft.facts)
         folded = with_standing(self.payment, fold(self.payment, self.facts))
         self.payment = shown(draft.changed(folded, self.order.standing), START)
-        return self.payment, self.order.standing
+        return Known(self.payment, self.order.standing, tuple(self.facts))
 
     async def find_by_intent(self, intent: str, payment_id: str) -> UUID | None:
         return self.payment.id

@@ -235,7 +235,7 @@ async def test_what_does_not_fit_after_the_order_was_paid_keeps_no_points_held()
     assert world.payment.points_standing is Points.HELD
     refunded = Fact(FactKind.REFUNDED, "re_1", world.payment.created_at, 100, "USD")
 
-    payment, _ = await world.records.record(world.payment.id, Draft(facts=(refunded,)))
+    payment = (await world.records.record(world.payment.id, Draft(facts=(refunded,)))).payment
     assert payment.quarantined
     await world.drive()
 
