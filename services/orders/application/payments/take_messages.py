@@ -169,6 +169,8 @@ class TakeMessages:
     async def _judge(self, said: ProviderRefund, payment: Payment) -> None:
         """A refund of ours may have failed, whatever the provider said of it before; of one that is not ours people are told."""
         refund_id = await self._refunds.find_by_reference(said.reference, said.refund_id)
+        if refund_id is None and payment.card_standing is Card.CANCELLED:
+            return  # a provider may call it a refund that it let go of money it never took
         if refund_id is None:
             self._observer.refunded_elsewhere()
             log.error(

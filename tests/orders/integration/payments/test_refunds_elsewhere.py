@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 from galen.orders.v1 import payment_pb2
 from galen.orders.v1.order_pb2 import Order
 from galen.orders.v1.order_service_pb2 import ReturnedUnits
+from galen.orders.v1.payment_service_pb2 import DeliverWebhookRequest
 
 from shared.testing.errors import refusal_of
 from tests.orders.counter import Crew, order_id, state_number
+from tests.orders.integration.payments.test_given_up import prescribed
 from tests.orders.refunding import books_agree, completed, give_back, through
 from tests.orders.till import Till, eventually
 
@@ -86,3 +91,23 @@ async def test_an_order_that_ends_gives_back_what_is_left(till: Till, crew: Crew
 
     assert [refund.amount.amount_minor for refund in await till.refunds(crew.customer, order)] == ([299] if amount == 200 else [])
     assert (await crew.customer.get(order.name)).state == state_number(ends)
+
+
+async def test_money_that_was_held_and_let_go_was_not_given_back(till: Till, crew: Crew) -> None:
+    """A provider may call that a refund, too. Red while people were told of each refund that is not ours."""
+    order, before = await prescribed(till, crew), told(till)
+    await till.pay(crew.customer, order)
+    await crew.pharmacist.act("RejectOrder", await crew.pharmacist.get(order.name), reason="illegible")
+    (intent,) = till.simulator.intents(order_id=str(order_id(order)))
+    assert intent["status"] == "canceled"
+    refund = {"id": "re_let_go", "status": "succeeded", "amount": 499, "currency": "eur", "payment_intent": intent["id"]}
+    event = {"id": "evt_let_go", "type": "refund.created", "created": int(time.time()), "data": {"object": refund}}
+    body = json.dumps(event).encode()
+
+    await till.payments.DeliverWebhook(DeliverWebhookRequest(body=body, signature=till.simulator.signature(body)), timeout=10)
+
+    async def is_done() -> bool:
+        return bool(await till.counter.rows("select 1 from webhook_event where event_id = 'evt_let_go' and state = 'DONE'"))
+
+    assert await eventually(is_done)
+    assert told(till) == before
