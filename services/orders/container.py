@@ -168,6 +168,7 @@ class OrdersContainer(containers.DeclarativeContainer):
         steps=ordering.payment_steps,
         page_tokens=page_tokens,
         observer=payment_metrics,
+        conflicts=conflicts,
     )
     sweeping = providers.Container(
         SweepingContainer,

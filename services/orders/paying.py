@@ -83,6 +83,7 @@ class PayingContainer(containers.DeclarativeContainer):
     steps: providers.Dependency[Any] = providers.Dependency()
     page_tokens: providers.Dependency[Any] = providers.Dependency()
     observer: providers.Dependency[Any] = providers.Dependency()
+    conflicts: providers.Dependency[Any] = providers.Dependency()
 
     provider = providers.Singleton(_provider, settings, clock)
     points = providers.Singleton(BalancePoints, settings.provided.balance_address, token)
@@ -115,7 +116,16 @@ class PayingContainer(containers.DeclarativeContainer):
     unpayable = providers.Singleton(
         EndUnpayable, providers.Singleton(PostgresUnpayableOrders, work_engine), records, providers.Singleton(StepsOfOrders, steps)
     )
-    looking = providers.Singleton(Looking, records, driver, messages, unpayable, observer, every_s=settings.provided.payment_look_every_s)
+    looking = providers.Singleton(
+        Looking,
+        records,
+        driver,
+        messages,
+        unpayable,
+        observer,
+        every_s=settings.provided.payment_look_every_s,
+        on_failure=conflicts.provided.seen,
+    )
     reads = providers.Singleton(PostgresPaymentReads, engine)
     servicer = providers.Singleton(
         PaymentServicer,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import structlog
@@ -73,7 +73,10 @@ class Looking:
         observer: PaymentObserver,
         *,
         every_s: float,
+        on_failure: Callable[[Exception], None],
     ) -> None:
+        """`on_failure` is told why a round failed."""
+        self._on_failure = on_failure
         self._observer = observer
         self._records = records
         self._payments = payments
@@ -88,6 +91,7 @@ class Looking:
             try:
                 await self.look()
             except Exception as error:  # noqa: BLE001  the next round tries again
+                self._on_failure(error)
                 log.warning("payments could not be looked at", error=repr(error))
 
     async def look(self) -> None:
