@@ -22,7 +22,10 @@ GATHER_S = 0.02
 
 
 class _GatheringConnector(PsycopgConnector):
-    """Tells a worker a moment after the first of many new jobs, once: one look finds them all."""
+    """Tells a worker a moment after the first of many new jobs, once: one look finds them all.
+
+    Whatever else it is told meanwhile is dropped: a worker has one queue, and no job is aborted.
+    """
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         telling: set[asyncio.Task[None]] = set()

@@ -25,7 +25,12 @@ def make_engine(conninfo: str, *, size_max: int, wait_limit_s: float = WAIT_LIMI
         return await psycopg.AsyncConnection.connect(conninfo, prepare_threshold=PREPARED_AFTER if prepares else None)
 
     return create_async_engine(
-        "postgresql+psycopg://", async_creator=connect, pool_size=size_max, max_overflow=0, pool_timeout=wait_limit_s
+        "postgresql+psycopg://",
+        async_creator=connect,
+        pool_size=size_max,
+        max_overflow=0,
+        pool_timeout=wait_limit_s,
+        pool_use_lifo=True,  # few connections are in use most of the time: the same ones, which have their plans and caches at hand
     )
 
 

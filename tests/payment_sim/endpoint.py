@@ -21,6 +21,7 @@ class Received:
     event: dict[str, Any]
     header: str
     status: int
+    monotonic_s: float
 
     @property
     def type(self) -> str:
@@ -38,7 +39,7 @@ class Endpoint:
     async def receive(self, request: web.Request) -> web.Response:
         body, header = await request.read(), request.headers["Stripe-Signature"]
         status = (self.answers.pop(0) if self.answers else 200) if is_signed(body, header) else 400
-        self.received.append(Received(json.loads(body), header, status))
+        self.received.append(Received(json.loads(body), header, status, time.monotonic()))
         return web.Response(status=status)
 
     def types(self, *, status: int = 200) -> list[str]:

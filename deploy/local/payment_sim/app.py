@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import format_datetime
 
 from aiohttp import web
 
@@ -173,7 +174,8 @@ class PaymentApi:
 
         async def observe(request: web.Request) -> web.StreamResponse:
             name, key = request.match_info.get("id", ""), request.headers.get("Idempotency-Key", "")
-            arrival = Arrival(operation, name, key, self._clock.now(), time.monotonic())
+            arrived_s = time.monotonic()
+            arrival = Arrival(operation, name, key, self._clock.now(), arrived_s, arrived_s + self._simulator.behaviour.latency_s)
             self._simulator.arrivals.add(arrival)
             request_id = new_id("req_")
             try:
@@ -181,6 +183,7 @@ class PaymentApi:
             except ApiError as error:
                 response = api_response(error.status, error_body(error), _headers_of(error))
             if not response.prepared:
+                response.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)  # what it tells may be another when it is sent
                 await self._until_due(arrival)
                 response.headers["Request-Id"] = request_id
                 response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", API_VERSION)
@@ -217,7 +220,7 @@ class PaymentApi:
 
     async def _until_due(self, arrival: Arrival) -> None:
         """Waits until the request may be answered, which was carried out at once: so it takes as long however busy the machine is."""
-        await asyncio.sleep(arrival.monotonic_s + self._simulator.behaviour.latency_s - time.monotonic())
+        await asyncio.sleep(arrival.due_s - time.monotonic())
 
     async def _call(self, operation: Operation, request: web.Request, request_id: str) -> Call:
         """Raises ApiError."""

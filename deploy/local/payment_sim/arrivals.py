@@ -22,6 +22,8 @@ class Arrival:
     arrived_at: datetime
     monotonic_s: float
     """The machine's monotonic clock, in seconds: comparable with time.monotonic() of other processes on Linux."""
+    due_s: float
+    """When it is to be answered, by the same clock."""
     status: int | None = None
     fault: FaultKind | None = None
     replayed: bool = False

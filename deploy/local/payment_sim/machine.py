@@ -136,7 +136,7 @@ def _charge(work: Work, intent: Intent) -> Intent:
     charge = Charge(new_id("ch_"), intent.id, int(work.now), intent.amount, intent.currency, intent.metadata, "pending")
     charged = replace(intent, latest_charge=charge.id, last_error=None, next_action=None)
     if card.processes:
-        processing = replace(charged, status="processing", due="settle", due_at=work.now + work.delays.processing_s)
+        processing = replace(charged, status="processing", due="settle", due_at=work.shown_at + work.delays.processing_s)
         work.store(charge, "charge.pending")
         work.store(processing, "payment_intent.processing")
         return processing
@@ -227,7 +227,7 @@ def refund(work: Work, intent: Intent, amount: int | None, metadata: dict[str, s
     status, later = cards.CARDS[work.forced_card or intent.card or cards.DEFAULT].refund
     made = Refund(new_id("re_"), intent.id, charge.id, int(work.now), given, intent.currency, metadata, reason, status)
     if later:
-        made = replace(made, due=later, due_at=work.now + work.delays.refund_s)
+        made = replace(made, due=later, due_at=work.shown_at + work.delays.refund_s)
     work.store(replace(charge, amount_refunded=charge.amount_refunded + given), "charge.refunded")
     work.store(made, "refund.created")
     return made

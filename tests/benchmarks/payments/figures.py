@@ -7,7 +7,7 @@ from tests.benchmarks.measured import Measured
 
 PER_S = 20
 PROVIDER_MS = 50
-# What the simulated provider does for an answer takes the rest.
+# HTTP and timers take the rest.
 PROVIDER_WAITS_MS = 48.5
 TITLES = {
     "provider": "the provider alone: an intent, one at a time",

@@ -35,7 +35,10 @@ _LIVE = f"p.order_id = %s::uuid and p.state not in ({', '.join(str(state.value) 
 _READ = f"select {_COLUMNS}, {_STANDING} from payment p join customer_order o using (order_id) where p.payment_id = %s::uuid"
 _READ_LIVE = f"select {_COLUMNS} from payment p where {_LIVE}"
 _LOCK = f"select {_COLUMNS} from payment p where p.payment_id = %s::uuid for update"
-_WAIT = "select set_config('synchronous_commit', %s, true) from payment where payment_id = %s::uuid for update"
+_WAIT = """
+select set_config('synchronous_commit', coalesce(%s, current_setting('synchronous_commit')), true)
+  from payment where payment_id = %s::uuid for update
+"""
 _READ_FACTS = f"select {_FACTS} from payment_fact where payment_id = %s::uuid"
 _READ_STANDING = f"""
 select clock_timestamp(), {_STANDING} from customer_order o where o.order_id = (select order_id from payment where payment_id = %s::uuid)
@@ -56,6 +59,7 @@ with stored as (
     update payment set {", ".join(f"{name} = {value}" for name, value in _VALUES.items() if name not in ("payment_id", "updated_at"))},
                        updated_at = greatest(updated_at, clock_timestamp())
      where payment_id = {_VALUES["payment_id"]} and version = %(version_seen)s::bigint
+       and updated_at = %(updated_seen)s::timestamptz
        and (select count(*) from payment_fact where payment_id = {_VALUES["payment_id"]}) = %(facts_seen)s::bigint
     returning payment_id, order_id, updated_at
 ), said as (
@@ -126,19 +130,21 @@ def store(changed: Payment) -> Statement:
 def wait_for(payment_id: UUID, *, durable: bool) -> Statement:
     """Locks a payment: a statement that follows sees what was said of it until then.
 
-    The transaction waits for the disk if it is to be `durable`; if not, a crash of PostgreSQL may forget it, as long as nothing that was
-    committed after it has reached the disk.
+    The transaction waits for the disk, as all do, if it is to be `durable`; if not, a crash of PostgreSQL may forget it, as long as nothing
+    that was committed here after it has reached the disk.
     """
-    return _WAIT, ("on" if durable else "off", str(payment_id))
+    return _WAIT, (None if durable else "off", str(payment_id))
 
 
-def store_if_same(changed: Payment, seen: tuple[int, int], said: Sequence[Fact]) -> Statement:
-    """Stores all of a payment that is locked, and what was said, if its version and the number of its facts are still those that were seen.
+def store_if_same(changed: Payment, seen: Payment, facts_seen: int, said: Sequence[Fact]) -> Statement:
+    """Stores all of a payment that is locked, and what was said, if it is still the one that was seen, with as many facts.
 
     Answers with the time of the change, and how its order stands then; with nothing if the payment is another by now.
     """
+    # The time of its change, too: a version that a crash of PostgreSQL has forgotten may come again.
+    seen_values = {"version_seen": seen.version, "updated_seen": seen.updated_at, "facts_seen": facts_seen}
     facts = json.dumps([{**fact_values(fact), "at": fact.at.isoformat()} for fact in said])
-    return named(_STORE_IF_SAME, _stored(changed) | {"version_seen": seen[0], "facts_seen": seen[1], "said": facts})
+    return named(_STORE_IF_SAME, _stored(changed) | seen_values | {"said": facts})
 
 
 def add_facts(payment_id: UUID, facts: Sequence[Fact]) -> Sequence[Statement]:

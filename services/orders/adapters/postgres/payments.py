@@ -93,7 +93,7 @@ class PostgresPayments:
         return Known(payment_of(rows[0]), standing_of(rows[0]), tuple(fact_of(row) for row in facts))
 
     async def record(self, payment_id: UUID, draft: Draft, last: Known | None = None) -> Known:
-        """One round trip for a payment that is as it was seen last; else two: what is stored, what it becomes."""
+        """One round trip if the payment is as it was seen last; else two more, or two if nobody saw it: what is stored, what it becomes."""
         known = await self._record_if_same(draft, last) if last and draft.while_order_version is None else None
         return known or await self._record_locked(payment_id, draft)
 
@@ -104,11 +104,11 @@ class PostgresPayments:
         changed = draft.changed(with_standing(last.payment, fold(last.payment, known)), last.order)
         if is_same(last.payment, changed):
             return None
-        after, seen = shown(changed, last.payment.updated_at), (last.payment.version, len(last.facts))
+        after = shown(changed, last.payment.updated_at)
         async with self._sending() as send:
             # What the provider said it says again, to whoever drives the payment after a crash: that need not wait for the disk.
             wait = statements.wait_for(after.id, durable=not draft.facts)
-            _, stored = await send([wait, statements.store_if_same(after, seen, new)])
+            _, stored = await send([wait, statements.store_if_same(after, last.payment, len(last.facts), new)])
         return Known(replace(after, updated_at=stored[0][0]), standing_of(stored[0]), known) if stored else None
 
     async def _record_locked(self, payment_id: UUID, draft: Draft) -> Known:

@@ -167,11 +167,16 @@ class TakeMessages:
                 await self._refund_driver.drive(refund_id)
 
     async def _judge(self, said: ProviderRefund, payment: Payment) -> None:
-        """A refund of ours may have failed, whatever the provider said of it before; of one that is not ours people are told."""
+        """A refund of ours may have failed, whatever the provider said of it before; of one that is not ours people are told.
+
+        Raises OutcomeUnknown while it is not known whether there was anything to give back.
+        """
         refund_id = await self._refunds.find_by_reference(said.reference, said.refund_id)
-        if refund_id is None and payment.card_standing is Card.CANCELLED:
-            return  # a provider may call it a refund that it let go of money it never took
-        if refund_id is None:
+        if refund_id is None and not payment.captured_minor:
+            # A provider may call it a refund that it let go of money it never took.
+            if payment.card_standing is not Card.CANCELLED:
+                raise OutcomeUnknown("whether the money was taken is not known yet")
+        elif refund_id is None:
             self._observer.refunded_elsewhere()
             log.error(
                 "money was given back at the provider itself", payment=payment.name, refund=said.reference, standing=said.standing.value

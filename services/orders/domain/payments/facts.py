@@ -78,13 +78,16 @@ _FOR_GOOD = frozenset(FactKind) - _PASSING.keys()
 
 
 def news(known: Iterable[Fact], told: Iterable[Fact]) -> list[Fact]:
-    """Returns those of what is told that add to what is known: a payment is looked at again and again."""
+    """Returns those of what is told that add to what is known, each once: a payment is looked at again and again."""
+    seen: set[Fact] = set()
     earliest: dict[Fact, datetime] = {}
     for fact in known:
+        seen.add(replace(fact, detail=""))
         if fact.kind in _FOR_GOOD:
             thing = replace(fact, at=_ANY_TIME, detail="")
             earliest[thing] = min(fact.at, earliest.get(thing, fact.at))
-    return [fact for fact in told if fact.at < earliest.get(replace(fact, at=_ANY_TIME, detail=""), _LATEST)]
+    added = {replace(fact, detail=""): fact for fact in told if fact.at < earliest.get(replace(fact, at=_ANY_TIME, detail=""), _LATEST)}
+    return [fact for bare, fact in added.items() if bare not in seen]
 
 
 def adds_nothing(known: Iterable[Fact], told: Iterable[Fact]) -> bool:

@@ -20,8 +20,10 @@ from tests.orders.world import add_order_row, new_customer
 
 
 @pytest_asyncio.fixture
-async def worker(orders_settings: OrdersSettings) -> AsyncIterator[None]:
+async def worker(orders_settings: OrdersSettings, shop: Shop) -> AsyncIterator[None]:
     """A process beside the server that runs jobs, as long as a test needs one: other tests count the jobs in this database."""
+    async with shop.transaction() as connection:
+        await connection.exec_driver_sql("delete from procrastinate_jobs")  # those that other tests have left
     async with served(service_parts(OrdersContainer(settings=orders_settings))):
         yield
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -98,6 +100,25 @@ async def test_a_fact_that_somebody_is_just_adding_is_waited_for(till: Till, cre
     assert (await recording).payment.refunded_minor == 100
 
 
+async def test_a_fact_that_is_known_is_no_news(till: Till, crew: Crew, records: PaymentRecords) -> None:
+    last, fact = await records.read(id_of(await asked(till, crew))), said(FactKind.PROCESSING)
+    last = await records.record(last.payment.id, Draft(facts=(fact, fact)), last)
+    again = await records.record(last.payment.id, Draft(facts=(replace(fact, detail="in other words"),)), last)
+
+    assert again.facts == last.facts
+    assert as_set(await records.read(last.payment.id)) == as_set(again)
+
+
+async def test_a_version_that_a_crash_made_come_again_is_another(till: Till, crew: Crew, records: PaymentRecords) -> None:
+    last = await records.read(id_of(await asked(till, crew)))
+    gives_up = "update payment set wish = 2, updated_at = clock_timestamp() where payment_id = %s returning 1"
+    await till.counter.rows(gives_up, last.payment.id)
+
+    recorded = await records.record(last.payment.id, Draft(facts=(said(FactKind.PROCESSING),)), last)
+
+    assert (recorded.payment.wish, recorded.payment.card_standing) == (Wish.GIVE_UP, Card.PROCESSING)
+
+
 async def test_drivers_that_record_at_once_lose_nothing(till: Till, crew: Crew, records: PaymentRecords) -> None:
     last = await records.read(id_of(await asked(till, crew)))
     drafts = [Draft(facts=(said(FactKind.CAPTURED, 1, reference=str(number)),)) for number in range(DRIVERS)]
@@ -130,20 +151,22 @@ async def noting_durability(till: Till) -> AsyncIterator[None]:
         grant insert on durability to public;
         create function note_durability() returns trigger language plpgsql as
             $$begin insert into durability (setting) values (current_setting('synchronous_commit')); return null; end$$;
-        create trigger note_durability after update on payment for each statement execute function note_durability()"""
+        create trigger note_durability after update on payment for each row execute function note_durability()"""
     clear = "drop trigger note_durability on payment; drop function note_durability; drop table durability"
     async with till.counter.engine.begin() as connection:
         for statement in prepare.split(";\n"):
             await connection.exec_driver_sql(statement)
-    yield
-    async with till.counter.engine.begin() as connection:
-        for statement in clear.split("; "):
-            await connection.exec_driver_sql(statement)
+    try:
+        yield
+    finally:
+        async with till.counter.engine.begin() as connection:
+            for statement in clear.split("; "):
+                await connection.exec_driver_sql(statement)
 
 
 async def waited_for(till: Till) -> None:
-    """Returns when somebody waits for a lock."""
-    query = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    """Returns when somebody waits for a payment's lock."""
+    query = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%from payment%%' and pid <> pg_backend_pid()"
 
     async def is_waiting() -> bool:
         return bool(await till.counter.rows(query))
@@ -153,4 +176,4 @@ async def waited_for(till: Till) -> None:
 
 def as_set(known: Known) -> tuple[object, ...]:
     """Facts come in no order."""
-    return known.payment, known.order, frozenset(known.facts)
+    return known.payment, known.order, Counter(known.facts)

@@ -293,8 +293,11 @@ class MemoryRecords:
 
     async def record(self, payment_id: UUID, draft: Draft, last: Known | None = None) -> Known:
         await self.order.trouble.turn()
+        now = Known(self.payment, self.order.standing, tuple(self.facts))
+        if last is not None and (last.payment.version, set(last.facts)) == (self.payment.version, self.facts):
+            now = last
         self.facts |= set(draft.facts)
-        folded = with_standing(self.payment, fold(self.payment, self.facts))
+        folded = with_standing(now.payment, fold(now.payment, {*now.facts, *draft.facts}))
         self.payment = shown(draft.changed(folded, self.order.standing), START)
         return Known(self.payment, self.order.standing, tuple(self.facts))
 
