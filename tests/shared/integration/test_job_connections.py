@@ -11,8 +11,11 @@ import psycopg
 import pytest
 from procrastinate import PsycopgConnector
 
-from shared.jobs.connections import make_connector
+from shared.jobs.connections import GATHER_S, make_connector
 from shared.testing.databases import fresh_database
+
+# Much longer than what is told together is gathered for.
+QUIET_S = 10 * GATHER_S
 
 
 @pytest.fixture
@@ -72,20 +75,25 @@ async def test_a_worker_is_told_once_of_many_jobs(connector: PsycopgConnector, c
     async def note(*, channel: str, payload: str) -> None:
         told.append(f"{channel} {payload}")
 
+    async def are_told(count: int) -> list[str]:
+        """Returns what was told when it is so much, and has not become more."""
+        async with asyncio.timeout(10):
+            while len(told) < count:  # noqa: ASYNC110  it comes by itself
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(QUIET_S)
+        return told
+
     listening = asyncio.create_task(connector.listen_notify(note, ["here", "there"]))
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
-        async with asyncio.timeout(10):
-            while not told:  # it may not listen yet
-                await connection.execute("notify here, 'first'")
-                await asyncio.sleep(0.05)
+        while not told:  # it may not listen yet
+            await connection.execute("notify here, 'first'")
+            await asyncio.sleep(QUIET_S)
         told.clear()
         async with connection.transaction():
             for number in range(10):
                 await connection.execute(f"notify {'here' if number % 2 else 'there'}, 'job {number}'")
-        await asyncio.sleep(0.3)
-        assert told == ["there job 0"]
+        assert await are_told(1) == ["there job 0"]
         await connection.execute("notify here, 'later'")
-        await asyncio.sleep(0.3)
-    assert told == ["there job 0", "here later"]
+        assert await are_told(2) == ["there job 0", "here later"]
     listening.cancel()
     await asyncio.wait([listening])
