@@ -47,12 +47,17 @@ class Narrow:
         return len(self.till.simulator.arrivals(operation))
 
 
+@pytest.fixture(scope="module")
+def till_settings(till_settings: OrdersSettings) -> OrdersSettings:
+    """Without work in the background: nobody else asks the provider for what a test is about to."""
+    return till_settings.model_copy(update={"background_work": False})
+
+
 @pytest_asyncio.fixture
 async def narrow(till: Till, till_settings: OrdersSettings, till_database: AsyncEngine) -> AsyncIterator[Narrow]:
-    settings = till_settings.model_copy(update={"background_work": False})
-    conninfo = service_conninfo(settings.database_uri, schema=SCHEMA, role=settings.database_role)
+    conninfo = service_conninfo(till_settings.database_uri, schema=SCHEMA, role=till_settings.database_role)
     calls, saga = (make_engine(conninfo, size_max=1, wait_limit_s=10, prepares=False) for _ in range(2))
-    container = OrdersContainer(settings=settings)
+    container = OrdersContainer(settings=till_settings)
     container.engine.override(calls)
     container.work_engine.override(saga)
     async with served(service_parts(container)) as server:
