@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.orders.adapters.postgres.order_round_trips import sender
+from services.orders.adapters.postgres.order_round_trips import sender, sender_in_transaction
 from services.orders.adapters.postgres.order_rows import EVENT_COLUMNS, ORDER_COLUMNS, locked_order, told_event
 from services.orders.domain.notifications.notification import Channel, is_told
 from services.orders.domain.ordering.model import EventKind, Order, OrderEvent, State
@@ -28,10 +28,13 @@ class NotificationsToSend:
     def __init__(self, jobs: JobQueue, channels: Sequence[Channel]) -> None:
         self._jobs = jobs
         self._channels = channels
+        self._round_trips = RoundTrips()
 
     async def announce(self, connection: AsyncConnection, order: Order, event: OrderEvent) -> None:
-        for job in self._told(order, event):
-            await self._jobs.enqueue(connection, NOTIFY_JOB, **job)
+        jobs = self.statements(order, event)
+        if jobs:
+            send = await sender_in_transaction(self._round_trips, connection)
+            await send(jobs)
 
     def statements(self, order: Order, event: OrderEvent) -> Sequence[Statement]:
         """Returns what `announce` does, for who has more to send with it."""

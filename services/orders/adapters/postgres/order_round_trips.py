@@ -33,6 +33,7 @@ SETTINGS: Statement = (
 )
 
 BEGIN: Statement = ("begin", ())
+CLOCK: Statement = ("select clock_timestamp()", ())
 COMMIT: Statement = ("commit", ())
 _NAME = re.compile(r"%\((\w+)\)s")
 _MEDICINES = f"select {', '.join(column.name for column in COLUMNS)} from medicine where sku = any(%s::text[])"  # noqa: S608

@@ -7,14 +7,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
-
 from services.orders.adapters.postgres import prescriptions
 from services.orders.adapters.postgres import request_statements as requests
 from services.orders.adapters.postgres.order_inserts import claim_and_read, insert_order, remember_and_reserve
 from services.orders.adapters.postgres.order_limits import lock_ordered
 from services.orders.adapters.postgres.order_placing import COMMITTED, COMMITTING, order_reservation, remembered
-from services.orders.adapters.postgres.order_round_trips import driver_of, sender, sender_in_transaction
+from services.orders.adapters.postgres.order_round_trips import CLOCK, driver_of, sender, sender_in_transaction
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
 from services.orders.adapters.postgres.stock import PostgresStock, reservation_values
 from services.orders.adapters.postgres.transactions import Transaction, Transactions
@@ -46,7 +44,9 @@ class PostgresOrderTransaction:
         return None if claimed else self._transaction.answers.read(await requests.find_reply(send, key), Order)
 
     async def now(self) -> datetime:
-        now: datetime = (await self._connection.execute(select(func.clock_timestamp()))).scalar_one()
+        send = await sender_in_transaction(self._round_trips, self._connection)
+        now: datetime
+        (((now,),),) = await send([CLOCK])
         return now
 
     async def lock(self, order_id: UUID) -> Order | None:

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.orders.adapters.postgres.order_round_trips import CLOCK, sender_in_transaction
 from services.orders.adapters.postgres.order_writes import Announcement, OrderWrites
 from services.orders.adapters.postgres.payments import PaymentWrites
 from services.orders.adapters.postgres.refunds import RefundWrites
@@ -39,6 +39,7 @@ class PostgresPaymentTransaction:
         self._transaction = transaction
         self._connection = transaction.connection
         self._jobs = jobs
+        self._round_trips = round_trips
         self._orders = OrderWrites(self._connection, announcements, round_trips)
         self._payments = PaymentWrites(self._connection, round_trips)
         self._refunds = RefundWrites(self._connection)
@@ -47,7 +48,9 @@ class PostgresPaymentTransaction:
         return await self._transaction.answered(key, UUID)
 
     async def now(self) -> datetime:
-        now: datetime = (await self._connection.execute(select(func.clock_timestamp()))).scalar_one()
+        send = await sender_in_transaction(self._round_trips, self._connection)
+        now: datetime
+        (((now,),),) = await send([CLOCK])
         return now
 
     async def lock_order(self, order_id: UUID, customer_id: str | None) -> Order:
