@@ -95,6 +95,7 @@ async def test_a_message_about_a_payment_that_never_becomes_known_is_left_to_peo
 async def test_messages_that_were_worked_on_long_ago_are_forgotten(till: Till, crew: Crew) -> None:
     order = await till.counter.ordered(crew.customer, line(await till.counter.medicine()))
     await till.pay(crew.customer, order)
+    await till.simulator.all_delivered()
     (intent,) = till.simulator.intents(order_id=str(order_id(order)))
 
     async def states() -> list[str]:
