@@ -27,6 +27,8 @@ log = structlog.get_logger()
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# If all who call at once were in one batch, nothing would be left to compute while it is in the database.
+SIZE_MAX = 64
 # The pause before a batch is repeated, at most so often in all, while the loop's thread computes for more than this share of it.
 GATHER_TIMES_MAX = 4
 BUSY_SHARE = 0.5
@@ -86,7 +88,7 @@ class Coalescer(Generic[Item, Result]):
         self,
         run_batch: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
-        size_max: int = 128,
+        size_max: int = SIZE_MAX,
         waiting_max: int = 1024,
         timeout_s: float = 2.0,
         gather_s: float = 0.005,

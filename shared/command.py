@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from shared.observability.logging import configure_logging
+from shared.processor import NoSuchProcessor, stay_on
 from shared.settings import CommonSettings, load_settings
 
 S = TypeVar("S", bound=CommonSettings)
@@ -27,9 +29,21 @@ def run_command(
         migrate()
         return 0
     loaded = load_settings(settings)
+    stay_where_told(loaded)
     configure_logging(service, output=loaded.log_format, level=loaded.log_level)
     commands[command](loaded)
     return 0
+
+
+def stay_where_told(settings: CommonSettings) -> None:
+    """Keeps the process on the processor that its settings name, before it starts threads; exits with status 2 if that can't be."""
+    if settings.processor is None:
+        return
+    try:
+        stay_on(settings.processor)
+    except NoSuchProcessor as error:
+        print(f"PROCESSOR: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _settings_help(settings: type[CommonSettings]) -> str:

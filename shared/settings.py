@@ -38,6 +38,11 @@ class CommonSettings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = Field(default="auto", description="auto: console on a terminal, else json")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least severe line that is written")
     jwks_file: Path | None = Field(default=None, description="public keys of tokens, a JWKS; customers' keys are also asked for by GetJwks")
+    processor: int | None = Field(
+        default=None,
+        ge=0,
+        description="the processor to stay on, which makes calls cheaper where there is one for each process; unset: any",
+    )
     drain_s: float = Field(default=1.0, ge=0, le=60, description="seconds between not-ready and closing the port on SIGTERM")
 
 

@@ -28,6 +28,7 @@ class InFlight:
         self._idle = asyncio.Event()
         self._idle.set()
         self._writes: set[_Write] = set()
+        self._alarm: asyncio.TimerHandle | None = None  # one for all writes: a timer for each is a tenth of what a write costs here
 
     @property
     def count(self) -> int:
@@ -48,6 +49,8 @@ class InFlight:
         """
         write = _Write(work, limit_s, self._writes.discard)
         self._writes.add(write)  # the loop itself keeps weak references to tasks only
+        if self._alarm is None or write.stop_at < self._alarm.when():
+            self._set_alarm(write.stop_at)
         try:
             await write.ended
         except asyncio.CancelledError:
@@ -62,6 +65,19 @@ class InFlight:
         except TimeoutError:
             return False
         return True
+
+    def _set_alarm(self, when: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(when, self._stop_overdue)
+
+    def _stop_overdue(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for write in [write for write in self._writes if write.stop_at <= now]:
+            write.stop()
+        self._alarm = None
+        if later := [write.stop_at for write in self._writes if write.stop_at > now]:
+            self._set_alarm(min(later))
 
     def _adopt(self, write: _Write) -> None:
         """Counts a write whose caller has gone, until it ends."""
@@ -84,7 +100,7 @@ class InFlight:
 
 
 class _Write:
-    """A write that runs as a task of its own, for `limit_s` at most; its caller awaits `ended`, which bears being cancelled.
+    """A write that runs as a task of its own until `stop_at` at the latest; its caller awaits `ended`, which bears being cancelled.
 
     (`asyncio.shield` around `asyncio.timeout` does the same for twice the price, and every write pays it.)
     """
@@ -94,7 +110,7 @@ class _Write:
         self.ended: asyncio.Future[None] = loop.create_future()
         self.task = loop.create_task(work)
         self.task.add_done_callback(self._end)
-        self._limit = loop.call_later(limit_s, self._stop)
+        self.stop_at = loop.time() + limit_s
         self._stopped = False
         self._forget = forget
 
@@ -110,12 +126,12 @@ class _Write:
             return TimeoutError() if self._stopped else None
         return self.task.exception()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Ends it: its time is over."""
         self._stopped = True
         self.task.cancel()
 
     def _end(self, _task: asyncio.Task[Any]) -> None:
-        self._limit.cancel()
         self._forget(self)
         if not self.ended.done():
             self.ended.set_result(None)

@@ -35,6 +35,7 @@ from shared.grpc.contract import EXEMPT_PREFIXES, MethodContract
 from shared.grpc.errors import VIOLATIONS_MAX, ErrorCatalogue, to_grpc_status
 from shared.grpc.in_flight import InFlight, OpenStreams
 from shared.grpc.policy import admit, bound_to_own, check_owner
+from shared.observability.call_log import LogCall
 from shared.observability.metrics import RpcMetrics
 from shared.observability.tracing import TRACEPARENT, start_span, trace_id_text
 
@@ -63,7 +64,7 @@ class Received:
     fault: InvalidRequest | None = None
 
 
-class ContractInterceptor(grpc.aio.ServerInterceptor):
+class ContractInterceptor:
     """Serves the methods of `contracts`; refuses all others except health, reflection and channelz, which pass untouched."""
 
     def __init__(
@@ -75,6 +76,7 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         in_flight: InFlight,
         streams: OpenStreams,
         metrics: RpcMetrics,
+        log_call: LogCall,
         translate: Translate,
     ) -> None:
         self._contracts = contracts
@@ -83,26 +85,19 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         self._in_flight = in_flight
         self._streams = streams
         self._metrics = metrics
+        self._log_call = log_call
         self._translate = translate
         self._validator = Validator()
-        self._handlers: dict[str, Handler] = {}
+        self.unknown: Handler = grpc.unary_unary_rpc_method_handler(self._refuse_unknown)
         for contract in contracts.values():  # compiles the rules now, not in the first call
             self._validator.collect_violations(contract.request_type())
 
-    async def intercept_service(
-        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]], handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler:
-        path = handler_call_details.method
-        handler = self._handlers.get(path)
-        if handler is None:
-            inner = await continuation(handler_call_details)
-            contract = self._contracts.get(path)
-            if inner is not None and path.startswith(EXEMPT_PREFIXES):
-                return inner
-            if inner is None or contract is None:
-                return grpc.unary_unary_rpc_method_handler(self._refuse_unknown)
-            handler = self._handlers[path] = self._wrap(contract, inner)
-        return handler
+    def serving(self, path: str, inner: Handler) -> Handler:
+        """Returns what serves the calls of a method: `inner` behind its contract, itself if it is exempt, a refusal if neither."""
+        contract = self._contracts.get(path)
+        if contract is None:
+            return inner if path.startswith(EXEMPT_PREFIXES) else self.unknown
+        return self._wrap(contract, inner)
 
     def _wrap(self, contract: MethodContract, inner: Handler) -> Handler:
         # The bytes are parsed in _admit: gRPC would answer malformed ones with INTERNAL.
@@ -153,7 +148,7 @@ class ContractInterceptor(grpc.aio.ServerInterceptor):
         finally:
             took_s = time.perf_counter() - began
             self._metrics.ended(path, code, took_s)
-            log.info("call", method=path, code=code, reason=reason, actor=current_principal.get().actor, ms=round(took_s * 1000, 2))
+            self._log_call(path, code, reason, current_principal.get().actor, took_s)
         return response
 
     def _failure(self, error: Exception, trace_id: str) -> GalenError:

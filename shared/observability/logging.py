@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from shared.observability.line_writer import LineWriter, utc_now_text
 from shared.observability.tracing import current_span, trace_id_text
 
 SECRET_WORDS = ("password", "token", "secret", "authorization", "private_key")
@@ -22,22 +24,19 @@ SECRET_WORDS = ("password", "token", "secret", "authorization", "private_key")
 def configure_logging(service: str, *, output: str, level: str) -> None:
     """Sends every log line of the process, ours and the libraries', through one format. `output` is auto, console or json."""
     readable = output == "console" or (output == "auto" and sys.stdout.isatty())
-    shared: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_origin(service, readable=readable),
-        _redact,
-    ]
+    shared: list[Any] = [structlog.processors.add_log_level, _stamp, _add_origin(service, readable=readable), _redact]
     if not readable:
         shared.append(structlog.processors.format_exc_info)
     renderer: Any = _console() if readable else _json()
+    writer = LineWriter(sys.stdout)
+    atexit.register(writer.flush)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout) if readable else lambda *_names: writer,
         cache_logger_on_first_use=True,
     )
-    _adopt_libraries(shared, renderer)
+    _adopt_libraries(logging.StreamHandler(sys.stdout) if readable else _LinesOfLibraries(writer), shared, renderer)
 
 
 def _console() -> Any:
@@ -48,11 +47,26 @@ def _console() -> Any:
 def _json() -> Any:
     """Returns the form for programs, with one encoder for all lines: `json.dumps` makes one for each."""
     encode = json.JSONEncoder(default=repr).encode
-    return structlog.processors.JSONRenderer(serializer=lambda event, **_options: encode(event))
+    return lambda _logger, _method, event: encode(event)
 
 
-def _adopt_libraries(shared: list[Any], renderer: Any) -> None:
-    handler = logging.StreamHandler(sys.stdout)
+def _stamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["timestamp"] = utc_now_text()
+    return event
+
+
+class _LinesOfLibraries(logging.Handler):
+    """Puts the lines of libraries, which are warnings at least, among ours."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.error(self.format(record))
+
+
+def _adopt_libraries(handler: logging.Handler, shared: list[Any], renderer: Any) -> None:
     final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=final, foreign_pre_chain=shared))
     root = logging.getLogger()

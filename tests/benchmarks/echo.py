@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from shared.grpc.runtime import stop_on_signals
 from shared.grpc.server import OPTIONS
 from shared.observability.probes import ProbeServer
+from shared.processor import stay_on
 from tests.benchmarks.ledger_data import SERVICE
 
 if TYPE_CHECKING:
@@ -41,4 +42,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    if "PROCESSOR" in os.environ:
+        stay_on(int(os.environ["PROCESSOR"]))
     uvloop.run(main())

@@ -32,10 +32,11 @@ CHARTED = (
 NOT_OURS = frozenset({"echo", "empty_write", "empty_read", "pgbench", "pgbench_hot", "orm"})
 INTRODUCTION = """\
 Every call but those of the bare handler goes through the whole chain (interceptor, token, policy, validation, limits, metrics, a log line)
-and has an account, an order number and a `request_id` of its own. Commits are durable. {in_flight} calls are in flight unless they are made
-one at a time; rates and latencies are the median of {rounds} measurements of {seconds:g} s, made in turns. pgbench runs with prepared
-statements over TCP, at its best of {clients} clients. Meanwhile the ledger built {chains} and ran no periodic audit. After the
-measurements the audit looked at {audited:,} accounts and found nothing.
+and has an account, an order number and a `request_id` of its own. Commits are durable. {in_flight} calls are in flight, and each server
+stays on one processor (`PROCESSOR`), unless they are made one at a time: then the system chooses. Rates and latencies are the median of
+{rounds} measurements of {seconds:g} s, made in turns. pgbench runs with prepared statements over TCP, at its best of {clients} clients,
+and is free to use all processors. Meanwhile the ledger built {chains} and ran no periodic audit. After the measurements the audit looked
+at {audited:,} accounts and found nothing.
 """
 COLUMNS = {"server": "server", "postgres": "PostgreSQL", "generator": "generator"}
 

@@ -47,8 +47,8 @@ class Measurements:
             "batch": self._batches,
             "empty_read": lambda: self._reads(bench.empty),
             "read": lambda: self._reads(ledger[0]),
-            "one_empty": lambda: self._withdrawals([bench.empty], self._spread, in_flight=1),
-            "one_withdraw": lambda: self._withdrawals(ledger, self._spread, in_flight=1),
+            "one_empty": lambda: self._withdrawals([bench.empty_anywhere], self._spread, in_flight=1),
+            "one_withdraw": lambda: self._withdrawals([bench.ledger_anywhere], self._spread, in_flight=1),
             "one_statement": self._one_statement,
         }
 
@@ -58,7 +58,7 @@ class Measurements:
         page_tokens = PageTokens.from_file(self._bench.identities.page_token_key_file)
         count = round(ONE_AT_A_TIME_REQUESTS_PER_S * self._seconds)
         bodies = ledger_data.pages(page_tokens, account_id, operations, count)
-        return lambda: self._load("ListOperations", self._bench.ledgers[:1], bodies, in_flight=1)
+        return lambda: self._load("ListOperations", [self._bench.ledger_anywhere], bodies, in_flight=1)
 
     def _withdrawals(self, servers: Sequence[Server], pick: Callable[[], str], in_flight: int = IN_FLIGHT) -> Measured:
         bodies = ledger_data.withdrawals(pick, self._count(in_flight))

@@ -16,6 +16,7 @@ from galen.balance.v1 import balance_service_pb2 as messages
 from services.balance.adapters.postgres.tables import SCHEMA
 from services.balance.container import BalanceContainer, service_parts
 from services.balance.settings import BalanceSettings
+from shared.command import stay_where_told
 from shared.grpc.interceptor import Context
 from shared.grpc.runtime import ServiceParts, serve
 from shared.grpc.timestamps import timestamp
@@ -74,6 +75,7 @@ def _serving(parts: ServiceParts, servicer: balance_service_pb2_grpc.BalanceServ
 
 def main(kind: str) -> None:
     settings = load_settings(BalanceSettings)
+    stay_where_told(settings)
     configure_logging("balance", output=settings.log_format, level=settings.log_level)
     parts = service_parts(BalanceContainer(settings=settings))
     serve({"empty": empty, "orm": orm}[kind](parts, settings))

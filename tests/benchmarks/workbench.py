@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ ORM = ("-m", "tests.benchmarks.server", "orm")
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """The parts. `uri` is the service's database, `accounts` how many accounts it has; pgbench has as many in a database of its own."""
+    """The parts. `uri` is the service's database, `accounts` how many accounts it has; pgbench has as many in a database of its own.
+
+    Each server stays on one processor (PROCESSOR), the second ledger on the next; those `anywhere` are left to the system.
+    """
 
     uri: str
     accounts: int
@@ -44,6 +48,8 @@ class Workbench:
     empty: Server
     orm: Server
     ledgers: Sequence[Server]
+    empty_anywhere: Server
+    ledger_anywhere: Server
 
     def postgres_cpu_s(self) -> float:
         return postgres_cpu_s(self.postgres)
@@ -75,9 +81,19 @@ def workbench(folder: Path, accounts: int) -> Iterator[Workbench]:
             migrate(schema, database)
             ledger_data.seed(database, rows)
         identities = make_identities(folder)
-        echo, empty, orm, *ledgers = (
-            stack.enter_context(_served(command, folder, uri, identities)) for command in (ECHO, EMPTY, ORM, LEDGER, LEDGER)
-        )  # fmt: skip
+        first, *others = sorted(os.sched_getaffinity(0))
+        started = [
+            (ECHO, first),
+            (EMPTY, first),
+            (ORM, first),
+            (LEDGER, first),
+            (LEDGER, (others or [first])[0]),
+            (EMPTY, None),
+            (LEDGER, None),
+        ]
+        echo, empty, orm, ledger, second_ledger, empty_anywhere, ledger_anywhere = (
+            stack.enter_context(_served(command, folder, uri, identities, processor)) for command, processor in started
+        )
         yield Workbench(
             uri=uri,
             accounts=accounts,
@@ -89,15 +105,21 @@ def workbench(folder: Path, accounts: int) -> Iterator[Workbench]:
             echo=echo,
             empty=empty,
             orm=orm,
-            ledgers=ledgers,
+            ledgers=(ledger, second_ledger),
+            empty_anywhere=empty_anywhere,
+            ledger_anywhere=ledger_anywhere,
         )
 
 
-def _served(command: Sequence[str], folder: Path, uri: str, identities: Identities) -> AbstractContextManager[Server]:
+def _served(
+    command: Sequence[str], folder: Path, uri: str, identities: Identities, processor: int | None
+) -> AbstractContextManager[Server]:
     settings = {
         "DATABASE_URI": uri,
         "JWKS_FILE": str(identities.jwks_file),
         "PAGE_TOKEN_KEY_FILE": str(identities.page_token_key_file),
         "AUDIT_EVERY_S": "0",
     }
+    if processor is not None:
+        settings["PROCESSOR"] = str(processor)
     return served(command, folder, settings)

@@ -1,0 +1,63 @@
+"""Writes the log of a service where every call has a line: many at a time, because each written by itself is a dear part of its call."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TextIO
+
+LATEST_S = 0.05
+LINES_MAX = 1000
+
+
+def utc_now_text() -> str:
+    """Returns the time of a line, in UTC, to the microsecond (RFC 3339)."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+class LineWriter:
+    """What structlog gives its lines to.
+
+    What is worth no more than information is kept and written together, `LATEST_S` after the first at the latest, and at once where no loop
+    runs that could do it. A warning or worse is written at once, with all that came before it. `flush` writes what is kept: a process that
+    ends calls it, and one that is killed loses those lines.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._lines: list[str] = []
+        self._writing: asyncio.AbstractEventLoop | None = None  # will call `flush`
+
+    def info(self, line: str) -> None:
+        self._lines.append(line)
+        if self._writing is None or self._writing.is_closed() or len(self._lines) > LINES_MAX:
+            self._write_soon()
+
+    debug = info
+
+    def error(self, line: str) -> None:
+        self._lines.append(line)
+        self.flush()
+
+    # structlog looks its methods up by the names of the levels.
+    warning = critical = error
+
+    def flush(self) -> None:
+        """Writes what is kept."""
+        lines, self._lines = self._lines, []
+        self._writing = None
+        if lines:
+            self._file.write("\n".join([*lines, ""]))
+            self._file.flush()
+
+    def _write_soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            if len(self._lines) > LINES_MAX:
+                self.flush()
+                return
+            self._writing = loop
+            loop.call_later(LATEST_S, self.flush)
