@@ -30,8 +30,11 @@ def run_command(
         return 0
     loaded = load_settings(settings)
     stay_where_told(loaded)
-    configure_logging(service, output=loaded.log_format, level=loaded.log_level)
-    commands[command](loaded)
+    flush_log = configure_logging(service, output=loaded.log_format, level=loaded.log_level)
+    try:
+        commands[command](loaded)
+    finally:
+        flush_log()  # the interpreter's own end waits for threads first
     return 0
 
 

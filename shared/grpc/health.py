@@ -37,13 +37,17 @@ class Health:
         self._draining = False
         self.ready = False
 
+    async def begin(self) -> None:
+        """Has every name known before anybody can ask: alive, and not ready until the database has answered."""
+        await self._servicer.set(LIVENESS, SERVING)
+        await self._set(well=False)
+
     async def watch(self) -> None:
         """Runs until cancelled."""
-        await self._servicer.set(LIVENESS, SERVING)
         failures = FAILURES_BEFORE_UNREADY
         while going_on():
             failures = 0 if await self._is_well() else failures + 1
-            await self._set(failures < FAILURES_BEFORE_UNREADY)
+            await self._set(well=failures < FAILURES_BEFORE_UNREADY)
             await asyncio.sleep(CHECK_EVERY_S)
 
     async def drain(self) -> None:
@@ -61,7 +65,7 @@ class Health:
             return False
         return True
 
-    async def _set(self, well: bool) -> None:
+    async def _set(self, *, well: bool) -> None:
         if self._draining:
             return
         self.ready = well

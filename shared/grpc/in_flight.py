@@ -6,6 +6,7 @@ gRPC's own `stop` returns before handlers have ended (grpc/grpc#37239), and a wr
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -28,7 +29,9 @@ class InFlight:
         self._idle = asyncio.Event()
         self._idle.set()
         self._writes: set[_Write] = set()
-        self._alarm: asyncio.TimerHandle | None = None  # one for all writes: a timer for each is a tenth of what a write costs here
+        # One timer for all writes: one for each is a good part of what a write costs here.
+        self._alarm: asyncio.Handle | None = None
+        self._alarm_at = math.inf
 
     @property
     def count(self) -> int:
@@ -49,7 +52,7 @@ class InFlight:
         """
         write = _Write(work, limit_s, self._writes.discard)
         self._writes.add(write)  # the loop itself keeps weak references to tasks only
-        if self._alarm is None or write.stop_at < self._alarm.when():
+        if write.stop_at < self._alarm_at:
             self._set_alarm(write.stop_at)
         try:
             await write.ended
@@ -69,15 +72,18 @@ class InFlight:
     def _set_alarm(self, when: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        self._alarm_at = when
         self._alarm = asyncio.get_running_loop().call_at(when, self._stop_overdue)
 
     def _stop_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
-        for write in [write for write in self._writes if write.stop_at <= now]:
-            write.stop()
-        self._alarm = None
-        if later := [write.stop_at for write in self._writes if write.stop_at > now]:
-            self._set_alarm(min(later))
+        for write in self._writes:
+            if write.stop_at <= now:
+                write.stop()
+        self._alarm, self._alarm_at = None, math.inf
+        later = min((write.stop_at for write in self._writes if write.stop_at > now), default=None)
+        if later is not None:
+            self._set_alarm(later)
 
     def _adopt(self, write: _Write) -> None:
         """Counts a write whose caller has gone, until it ends."""
@@ -127,9 +133,10 @@ class _Write:
         return self.task.exception()
 
     def stop(self) -> None:
-        """Ends it: its time is over."""
-        self._stopped = True
-        self.task.cancel()
+        """Ends it: its time is over. Once, because it may need time to clean up."""
+        if not self._stopped:
+            self._stopped = True
+            self.task.cancel()
 
     def _end(self, _task: asyncio.Task[Any]) -> None:
         self._forget(self)

@@ -147,6 +147,7 @@ async def _start(parts: ServiceParts, stack: AsyncExitStack) -> RunningService:
     server = make_server(parts.services, parts.servicers, interceptor, servicer)
     port = server.add_insecure_port(parts.grpc_address)
     probes = ProbeServer(parts.metrics_address, parts.registry, lambda: state.ready)
+    await state.begin()
     await server.start()
     await probes.start()
     stack.push_async_callback(probes.stop)

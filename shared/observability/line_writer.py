@@ -18,20 +18,22 @@ def utc_now_text() -> str:
 class LineWriter:
     """What structlog gives its lines to.
 
-    What is worth no more than information is kept and written together, `LATEST_S` after the first at the latest, and at once where no loop
-    runs that could do it. A warning or worse is written at once, with all that came before it. `flush` writes what is kept: a process that
-    ends calls it, and one that is killed loses those lines.
+    What is worth no more than information is kept and written together, `LATEST_S` after the first at the latest if the loop is not
+    blocked, and at once where no loop runs that could do it. A warning or worse is written at once, with all that came before it. `flush`
+    writes what is kept: a process that ends calls it, and one that is killed loses those lines.
     """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._lines: list[str] = []
-        self._writing: asyncio.AbstractEventLoop | None = None  # will call `flush`
+        self._waker: asyncio.AbstractEventLoop | None = None  # has a timer that writes
 
     def info(self, line: str) -> None:
         self._lines.append(line)
-        if self._writing is None or self._writing.is_closed() or len(self._lines) > LINES_MAX:
+        if self._waker is None or self._waker.is_closed():
             self._write_soon()
+        elif len(self._lines) > LINES_MAX:
+            self.flush()
 
     debug = info
 
@@ -45,7 +47,6 @@ class LineWriter:
     def flush(self) -> None:
         """Writes what is kept."""
         lines, self._lines = self._lines, []
-        self._writing = None
         if lines:
             self._file.write("\n".join([*lines, ""]))
             self._file.flush()
@@ -56,8 +57,9 @@ class LineWriter:
         except RuntimeError:
             self.flush()
         else:
-            if len(self._lines) > LINES_MAX:
-                self.flush()
-                return
-            self._writing = loop
-            loop.call_later(LATEST_S, self.flush)
+            self._waker = loop
+            loop.call_later(LATEST_S, self._wake)
+
+    def _wake(self) -> None:
+        self._waker = None
+        self.flush()

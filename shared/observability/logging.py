@@ -9,7 +9,7 @@ import atexit
 import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -21,8 +21,11 @@ from shared.observability.tracing import current_span, trace_id_text
 SECRET_WORDS = ("password", "token", "secret", "authorization", "private_key")
 
 
-def configure_logging(service: str, *, output: str, level: str) -> None:
-    """Sends every log line of the process, ours and the libraries', through one format. `output` is auto, console or json."""
+def configure_logging(service: str, *, output: str, level: str) -> Callable[[], None]:
+    """Sends every log line of the process, ours and the libraries', through one format. `output` is auto, console or json.
+
+    Returns what writes the lines that are kept for a moment; the end of the interpreter does so, too.
+    """
     readable = output == "console" or (output == "auto" and sys.stdout.isatty())
     shared: list[Any] = [structlog.processors.add_log_level, _stamp, _add_origin(service, readable=readable), _redact]
     if not readable:
@@ -37,6 +40,7 @@ def configure_logging(service: str, *, output: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     _adopt_libraries(logging.StreamHandler(sys.stdout) if readable else _LinesOfLibraries(writer), shared, renderer)
+    return writer.flush
 
 
 def _console() -> Any:
@@ -63,7 +67,10 @@ class _LinesOfLibraries(logging.Handler):
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._writer.error(self.format(record))
+        try:
+            self._writer.error(self.format(record))
+        except Exception:  # noqa: BLE001  as the handlers of the library do it: who logs must not fail for it
+            self.handleError(record)
 
 
 def _adopt_libraries(handler: logging.Handler, shared: list[Any], renderer: Any) -> None:

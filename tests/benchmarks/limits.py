@@ -26,14 +26,14 @@ def _behind_the_chain(_figure: Figure, withdraw: Measured, empty: Measured, *_ot
     whole, chain = withdraw.cpu_us["server"], empty.cpu_us["server"]
     return (
         f"the server takes {_us(whole)} for a withdrawal and {_us(chain)} for an empty call. The {_us(whole - chain)} between them are"
-        f" nearly all of the one thread that runs Python, and PostgreSQL takes {_us(withdraw.cpu_us['postgres'])} of the same cores."
+        f" nearly all that its processor has left, and PostgreSQL takes {_us(withdraw.cpu_us['postgres'])} of the same cores."
     )
 
 
 def _one_process(figure: Figure, withdraw: Measured, pgbench: Measured, echo: Measured, empty: Measured) -> str:
     wanted = figure.limit * pgbench.per_s
     return (
-        f"{wanted:,.0f} withdrawals/s leave {_us(1e6 / wanted)} of the one thread that runs Python to each."
+        f"{wanted:,.0f} withdrawals/s leave {_us(1e6 / wanted)} of the one processor that the process stays on to each."
         f" {_shares(figure, withdraw, pgbench, echo, empty)} A bare handler makes {echo.per_s:,.0f} calls/s, an empty one behind the chain"
         f" {empty.per_s:,.0f}."
     )

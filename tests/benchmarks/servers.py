@@ -67,7 +67,9 @@ def served(command: Sequence[str], folder: Path, settings: Mapping[str, str]) ->
     """Runs a server program until the block ends; its log goes to a file, a line for each call like in production."""
     address, metrics_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
     addresses = {"GRPC_ADDRESS": address, "METRICS_ADDRESS": metrics_address}
-    environment = os.environ | {"LOG_FORMAT": "json", "DRAIN_S": "0"} | addresses | dict(settings)
+    environment = {**os.environ, "LOG_FORMAT": "json", "DRAIN_S": "0"} | addresses | dict(settings)
+    if "PROCESSOR" not in settings:
+        environment.pop("PROCESSOR", None)
     log_file = folder / f"{address.rpartition(':')[2]}.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log)

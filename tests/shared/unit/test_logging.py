@@ -81,6 +81,15 @@ def test_a_warning_of_ours_or_of_a_library_comes_after_what_was_before_it() -> N
     assert [line["event"] for line in lines_of(program)] == ["one", "two", "three", "four"]
 
 
+def test_a_line_that_can_not_be_made_does_not_harm_who_logs() -> None:
+    program = """
+        logging.raiseExceptions = False  # as in production nobody reads it
+        logging.getLogger("library").warning("%d", "not a number")
+        log.warning("alive")
+    """
+    assert [line["event"] for line in lines_of(program)] == ["alive"]
+
+
 def test_secrets_stay_out() -> None:
     (line,) = lines_of("""log.warning("a line", password="1234", nested_token="5678")""")
     assert line["password"] == line["nested_token"] == "[redacted]"
@@ -97,6 +106,31 @@ async def test_information_is_written_together_and_soon() -> None:
     writer.info("three")
     await asyncio.sleep(3 * LATEST_S)
     assert written.getvalue() == "one\ntwo\nthree\n"
+
+
+async def test_a_warning_between_them_leaves_it_at_one_writing() -> None:
+    """(Each warning used to leave a timer behind, and with enough of them each line was written by itself.)"""
+    written = CountedWritings()
+    writer = LineWriter(written)
+    for _ in range(20):
+        writer.info("one")
+        writer.error("two")
+        await asyncio.sleep(LATEST_S / 20)
+    writings = written.count
+    until = asyncio.get_running_loop().time() + 6 * LATEST_S
+    while asyncio.get_running_loop().time() < until:
+        writer.info("three")
+        await asyncio.sleep(LATEST_S / 50)
+
+    assert written.count - writings <= 7
+
+
+class CountedWritings(StringIO):
+    count = 0
+
+    def write(self, text: str) -> int:
+        self.count += 1
+        return super().write(text)
 
 
 async def test_many_lines_do_not_wait() -> None:

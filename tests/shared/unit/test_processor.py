@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not keep processes anywhere")
+
 PROGRAM = """
 import os, sys, threading
 from shared.command import stay_where_told
@@ -21,11 +23,12 @@ print(os.sched_getaffinity(0), *seen)
 
 
 def run(processor: str | None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "METRICS_ADDRESS": "127.0.0.1:0"} | ({} if processor is None else {"PROCESSOR": processor})
+    environment = {**os.environ, "METRICS_ADDRESS": "127.0.0.1:0", "PROCESSOR": processor or ""}
+    if processor is None:
+        del environment["PROCESSOR"]
     return subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False, timeout=30)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not keep processes anywhere")
 def test_it_and_its_threads_stay_there() -> None:
     processor = max(os.sched_getaffinity(0))
     assert run(str(processor)).stdout == f"{{{processor}}} {{{processor}}}\n"
@@ -35,7 +38,7 @@ def test_without_a_word_it_runs_anywhere() -> None:
     assert run(None).stdout == f"{os.sched_getaffinity(0)} {os.sched_getaffinity(0)}\n"
 
 
-@pytest.mark.parametrize("processor", ["4711", "-1", "first"])
+@pytest.mark.parametrize("processor", ["4711", "1099511627776", "-1", "first"])
 def test_a_processor_that_is_not_there_is_told(processor: str) -> None:
     refused = run(processor)
     assert refused.returncode == 2

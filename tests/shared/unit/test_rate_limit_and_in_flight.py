@@ -83,6 +83,39 @@ async def test_a_write_whose_caller_has_gone_is_ended_as_well() -> None:
     assert await in_flight.wait_idle(5)
 
 
+async def test_each_write_is_ended_at_its_own_time_whichever_began_first() -> None:
+    in_flight, ended = InFlight(3), []
+
+    async def call(limit_s: float) -> None:
+        with pytest.raises(TimeoutError):
+            await in_flight.run_to_end(asyncio.sleep(60), limit_s)
+        ended.append(limit_s)
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(call(limit_s) for limit_s in (0.15, 0.05, 0.25)))
+    assert ended == [0.05, 0.15, 0.25]
+
+
+async def test_a_write_that_cleans_up_is_not_cancelled_again() -> None:
+    in_flight, cancelled = InFlight(2), []
+
+    async def work() -> str:
+        for _ in range(2):
+            try:
+                await asyncio.sleep(0.2)
+            except asyncio.CancelledError:
+                cancelled.append(True)
+        return "cleaned up"
+
+    async def later() -> None:
+        with pytest.raises(TimeoutError):
+            await in_flight.run_to_end(asyncio.sleep(60), 0.1)
+
+    answer, _ = await asyncio.gather(in_flight.run_to_end(work(), 0.02), later())
+    assert answer == "cleaned up"
+    assert cancelled == [True]
+
+
 async def test_a_write_raises_what_its_work_raises() -> None:
     async def work() -> None:
         raise Overloaded

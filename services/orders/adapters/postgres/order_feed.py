@@ -22,7 +22,8 @@ _BOUNDS = select(
 ).cte("bounds")
 
 _SOMETHING_WAITS = text("select exists (select from order_outbox)")
-# Places are given by one at a time, whose commit is seen before the lock is free: a place is seen only after all lower ones.
+# Places are given by one at a time, whose commit is seen before the lock is free: a place is seen only after all lower ones. They follow
+# each other without gaps, which no sequence promises: so who has read up to a place knows the next one, and sees when it is gone.
 _TAKE_TURN = text("select pg_try_advisory_xact_lock(hashtextextended('galen orders feed', 0))")
 _MOVE = text("""
     with following as (select order_id, number from order_outbox order by order_id, number limit :limit),
@@ -31,8 +32,10 @@ _MOVE = text("""
         where order_outbox.order_id = following.order_id and order_outbox.number = following.number
         returning order_outbox.order_id, order_outbox.number
     )
-    insert into order_feed (order_id, number, customer_id, location_id)
-    select order_id, number, customer_id, location_id from moved join customer_order using (order_id) order by order_id, number
+    insert into order_feed (position, order_id, number, customer_id, location_id) overriding system value
+    select (select coalesce(max(position), 0) from order_feed) + row_number() over (order by order_id, number),
+        order_id, number, customer_id, location_id
+    from moved join customer_order using (order_id)
 """)
 # The last place always stays: by it a token from before all that was removed is known.
 _PRUNE = text("""
@@ -79,7 +82,7 @@ class PostgresFeed:
 
 def _part(rows: Sequence[Row[Any]], after: int) -> FeedPart:
     """Takes the part apart; there is always a row, if only with the bounds."""
-    if not rows[0].first <= max(after, 1) or after > rows[0].last:
+    if rows[0].first > after + 1 or after > rows[0].last:
         raise ResumeTokenTooOld
     events = [_fed(row) for row in rows if row.order_id is not None]
     is_full = len(rows) == PART and rows[-1].position is not None

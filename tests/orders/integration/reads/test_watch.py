@@ -153,6 +153,24 @@ async def test_places_are_given_by_one_at_a_time(
     assert of(watcher, order) == event_names(order, 2)
 
 
+async def test_places_that_were_taken_back_are_given_again(
+    reads: Any, writer: Connection, late_writer: Connection, staff: Metadata, order: WrittenOrder
+) -> None:
+    """A gap would look like something that is no longer kept, to who began to watch before anything had happened."""
+    await late_writer.execute("begin")
+    await take_turn(late_writer)
+    await write_event(writer, order, 1)
+    await late_writer.execute(order_feed._MOVE.text.replace(":limit", "1000"))
+    await late_writer.execute("rollback")
+    async with watching(reads, staff, EVERYBODY) as watcher:
+        await write_event(writer, order, 2)
+        await watcher.hear(lambda watcher: event_names(order, 2)[1] in of(watcher, order))
+
+    places = await writer.execute("select count(*), max(position) - min(position) + 1 from order_feed")
+    placed, spanned = await places.fetchone() or (0, 0)
+    assert placed == spanned >= 2
+
+
 async def take_turn(connection: Connection) -> None:
     """Waits for the turn to give places; it ends with the transaction."""
     for _ in range(2000):
