@@ -12,6 +12,7 @@ import pytest
 from galen.balance.v1 import balance_service_pb2
 from galen.balance.v1.balance_service_pb2_grpc import BalanceServiceStub
 
+from shared.observability.line_writer import LATEST_S
 from shared.testing.errors import refusal_of
 from shared.testing.identities import bearer
 from tests.e2e.commands import banner_commands, galen, program_of, shell
@@ -115,5 +116,6 @@ async def test_no_log_tells_a_password_or_a_token(stack: StackProcess) -> None:
     assert [answer.status for answer in answers] == [200, 401, 400, 400, 401, 401, 200]
     granted = answers[0].headers["Authorization"].removeprefix("Bearer ")
     secrets = {password, wrong_password, misplaced, forged, token, granted}
+    await asyncio.sleep(20 * LATEST_S)  # each process writes its lines by itself
     assert found_in_logs(stack, {"/api/user/login"}), "the search finds nothing at all"
     assert found_in_logs(stack, secrets | secrets_of(stack)) == []
