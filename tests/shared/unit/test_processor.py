@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not keep processes anywhere")
-
 PROGRAM = """
 import os, sys, threading
 from shared.command import stay_where_told
